@@ -1,0 +1,1 @@
+"""Hosts, runtimes, the command line and experiments: the only floor that knows clocks, files and sockets."""

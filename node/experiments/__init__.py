@@ -1,0 +1,1 @@
+"""Scenarios, their runs, results, checks, figures and reports."""

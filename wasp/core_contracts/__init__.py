@@ -1,0 +1,1 @@
+"""The contracts that every chain has: accounts, blocklog, governance and root."""

@@ -25,9 +25,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, NewType, TypeAlias, TypeVar
 
-import msgspec
-
-from ledger.kernel.encoding import Value
+from ledger.kernel.encoding import Frozen, Value
 from ledger.kernel.instant import Instant
 
 NodeId = NewType("NodeId", str)
@@ -41,7 +39,7 @@ Message = TypeVar("Message")
 Output = TypeVar("Output")
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class Envelope(Frozen):
     """A message for peers. A multicast is one envelope, and names its sender among the recipients."""
 
     recipients: tuple[NodeId, ...]
@@ -49,14 +47,14 @@ class Envelope(msgspec.Struct, frozen=True):
     message: Value
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(Frozen):
     """What must survive a crash, stamped with the path of the automaton that will be restored from it."""
 
     path: Path
     value: Value
 
 
-class Fault(msgspec.Struct, frozen=True):
+class Fault(Frozen):
     """Evidence that a peer broke the protocol at the leaf with this path."""
 
     accused: NodeId
@@ -65,7 +63,7 @@ class Fault(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Step(msgspec.Struct, Generic[Output], frozen=True):
+class Step(Frozen, Generic[Output]):
     """What one event made an automaton do."""
 
     records: Sequence[Record] = ()

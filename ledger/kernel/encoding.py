@@ -18,7 +18,7 @@ Typed values use msgspec (typed decoding at the cost of none), plain ones msgpac
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, dataclass_transform
 
 import msgpack
 import msgspec
@@ -44,7 +44,16 @@ Plain: TypeAlias = "int | str | bytes | bool | None | tuple[Plain, ...]"
 ZERO_DIGEST: Digest = bytes(DIGEST_SIZE)
 
 
-class Value(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unknown_fields=True):
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class FrozenStructMeta(msgspec.StructMeta):
+    """Tells type checkers that subclasses of a frozen struct are frozen as well, without saying it again."""
+
+
+class Frozen(msgspec.Struct, frozen=True, metaclass=FrozenStructMeta):
+    """An immutable, comparable, hashable value that never leaves its node."""
+
+
+class Value(Frozen, array_like=True, tag=True, forbid_unknown_fields=True):
     """A typed value: immutable, comparable, hashable, encodable. Its class name is its tag on the wire."""
 
 

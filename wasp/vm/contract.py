@@ -21,9 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-import msgspec
-
-from ledger.kernel.encoding import Plain
+from ledger.kernel.encoding import Frozen, Plain
 from ledger.kernel.instant import Instant
 from ledger.kernel.rng import Stream
 from wasp.request import Call, MessageId, RequestId
@@ -139,7 +137,7 @@ class Sandbox(View, Protocol):
         ...
 
 
-class Due(msgspec.Struct, frozen=True, order=True):
+class Due(Frozen, order=True):
     """A moment at which a contract acts by itself. Due moments run in this order: time, interval, contract."""
 
     instant: Instant

@@ -1,0 +1,116 @@
+"""The results of a run: tables, their digest, and the folder that keeps them.
+
+A table is a list of rows of integers, strings and None under declared columns. The digest covers every row of every table
+and the summary, and nothing of the machine or the wall clock: the same scenario and seed give the same digest anywhere.
+
+A run folder has ``manifest.json`` (resolved configuration, seed, versions, digest), ``summary.json``, one Parquet file per
+table, and the report. It is written beside its place and moved there whole, so a broken run leaves nothing half-done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+Cell = int | str | None
+VERSIONS_OF = ("tanglegrid", "simpy", "networkx", "msgspec", "msgpack", "pynacl", "pyarrow")
+
+
+class Table:
+    """Rows under declared columns: ``columns`` maps a name to "int64" or "string"."""
+
+    def __init__(self, name: str, columns: Mapping[str, str]) -> None:
+        self.name = name
+        self.columns = dict(columns)
+        self.rows: list[tuple[Cell, ...]] = []
+
+    def add(self, *cells: Cell) -> None:
+        """Append a row; the cells stand in the order of the columns."""
+        assert len(cells) == len(self.columns), f"{self.name}: {len(cells)} cells for {len(self.columns)} columns"
+        self.rows.append(cells)
+
+    def column(self, name: str) -> list[Any]:
+        """All cells of a column."""
+        place = list(self.columns).index(name)
+        return [row[place] for row in self.rows]
+
+
+def digest_of_results(tables: Sequence[Table], summary: Mapping[str, Any]) -> str:
+    """32 bytes of BLAKE2b, in hex, over all rows and the summary."""
+    state = blake2b(digest_size=32)
+    for table in sorted(tables, key=lambda table: table.name):
+        state.update(json.dumps([table.name, *table.columns]).encode())
+        for row in table.rows:
+            state.update(json.dumps(row, separators=(",", ":")).encode())
+    state.update(json.dumps(summary, sort_keys=True).encode())
+    return state.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """What the run was made with."""
+    found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    for package in VERSIONS_OF:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+class FolderTaken(Exception):
+    """The place for the run folder holds something that is not a run."""
+
+
+def check_place(folder: Path) -> None:
+    """Refuse to replace anything but an earlier run.
+
+    Errors: ``FolderTaken``.
+    """
+    if folder.is_dir():
+        if any(folder.iterdir()) and not (folder / "manifest.json").is_file():
+            raise FolderTaken(f"{folder}: is not empty and holds no earlier run; expected a new or a run's folder")
+    elif folder.exists():
+        raise FolderTaken(f"{folder}: is a file; expected a folder")
+
+
+def write_folder(
+    folder: Path, tables: Sequence[Table], manifest: Mapping[str, Any], summary: Mapping[str, Any], files: Mapping[str, str]
+) -> None:
+    """Write a run folder whole, in the place of an earlier one.
+
+    ``files``: further text files by name, such as the report.
+    """
+    check_place(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.parent / f".{folder.name}.{os.getpid()}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        unfinished.mkdir()
+        for table in tables:
+            _write_parquet(unfinished / f"{table.name}.parquet", table)
+        for name, content in {"manifest.json": manifest, "summary.json": summary}.items():
+            (unfinished / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        for name, text in files.items():
+            (unfinished / name).write_text(text, encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_parquet(path: Path, table: Table) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    kinds = {"int64": pyarrow.int64(), "string": pyarrow.string()}
+    columns = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
+    arrays = [pyarrow.array(cells, kinds[kind]) for cells, kind in zip(columns, table.columns.values(), strict=True)]
+    pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(table.columns)), path, compression="zstd")

@@ -19,7 +19,9 @@ import nacl.signing
 
 from ledger.kernel.encoding import Plain, digest
 
-PublicKey = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+PUBLIC_KEY_SIZE = 32
+
+PublicKey = Annotated[bytes, msgspec.Meta(min_length=PUBLIC_KEY_SIZE, max_length=PUBLIC_KEY_SIZE)]
 Signature = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
 CryptoKind = Literal["real", "model"]
 
@@ -81,7 +83,7 @@ class ModelVerifier:
     """Recomputes the keyed hash."""
 
     def verify(self, public_key: PublicKey, message: bytes, signature: Signature) -> bool:
-        return signature == _model_signature(public_key, message)
+        return len(public_key) == PUBLIC_KEY_SIZE and signature == _model_signature(public_key, message)
 
 
 def _model_signature(public_key: PublicKey, message: bytes) -> Signature:

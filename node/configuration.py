@@ -121,6 +121,10 @@ class MarketSection(Section):
     gate_step: Duration = 3 * _UNITS["m"]
     """How much later each next level closes."""
     rounds: int = Field(default=4, ge=1, le=20)
+    round_length: Duration = 1 * _UNITS["m"]
+    """The last round ends at the gate."""
+    delegated_rounds: int = Field(default=10, ge=1, le=20)
+    """Rounds that a parent chain's contract runs on behalf of its children."""
     reading_grace: Duration = 15 * _UNITS["m"]
     mechanism: Literal["full_match"] = "full_match"
     price_rule: Literal["competitive", "marginal_pair"] = "competitive"

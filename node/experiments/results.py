@@ -107,10 +107,10 @@ def write_folder(
 
 
 def _write_parquet(path: Path, table: Table) -> None:
-    import pyarrow
-    import pyarrow.parquet
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    kinds = {"int64": pyarrow.int64(), "string": pyarrow.string()}
+    kinds = {"int64": pa.int64(), "string": pa.string()}
     columns = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
-    arrays = [pyarrow.array(cells, kinds[kind]) for cells, kind in zip(columns, table.columns.values(), strict=True)]
-    pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(table.columns)), path, compression="zstd")
+    arrays = [pa.array(cells, kinds[kind]) for cells, kind in zip(columns, table.columns.values(), strict=True)]
+    pq.write_table(pa.table(arrays, names=list(table.columns)), path, compression="zstd")

@@ -24,8 +24,8 @@ results say the opposite ("demand far exceeds supply ... make the buyers more ag
 is there the market's price.
 
 **Integers.** r is in millionths. g comes from a table of 1024 steps scaled by 2^32, computed once by ``decimal``,
-correctly rounded, linear between; a quote is one exact product, floored once. Learning multiplies and floors. A seller's quote at r
-is a buyer's at -r, so one curve serves both.
+correctly rounded, linear between; a quote is one exact product, floored once. Learning multiplies and floors. A seller's
+quote at r is a buyer's at -r, so one curve serves both.
 """
 
 from __future__ import annotations

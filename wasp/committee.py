@@ -21,6 +21,7 @@ class Committee:
         self.members: tuple[NodeId, ...] = tuple(members)
         self.public_keys: tuple[PublicKey, ...] = tuple(public_keys)
         self.index: dict[NodeId, int] = {member: place for place, member in enumerate(self.members)}
+        self.bit: dict[NodeId, int] = {member: 1 << place for place, member in enumerate(self.members)}
         self.n = len(self.members)
         self.f = max_faulty(self.n)
         self.waiting = waiting(self.n, self.f)

@@ -1,0 +1,42 @@
+"""A committee with keys of model crypto, and its members' instances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ledger.kernel.automaton import NodeId
+from ledger.kernel.identity import Signer, deal_signer, verifier
+from ledger.kernel.threshold import ModelThresholdKey, deal_threshold_keys
+from wasp.committee import Committee
+from wasp.consensus.committee_protocol import Membership
+from wasp.consensus.consensus import Consensus
+
+CHAIN = "mg1"
+
+
+class DealtCommittee:
+    """The committee of n members "m0", "m1", ..., and all their secrets."""
+
+    def __init__(self, n: int, seed: int = 1) -> None:
+        self.members = tuple(NodeId(f"m{index}") for index in range(n))
+        self.signers: dict[NodeId, Signer] = {me: deal_signer("model", seed, me) for me in self.members}
+        self.committee = Committee(self.members, [self.signers[me].public_key for me in self.members])
+        keys = deal_threshold_keys(seed, CHAIN, n, self.committee.some_correct)
+        self.threshold_keys: dict[NodeId, ModelThresholdKey] = dict(zip(self.members, keys, strict=True))
+        self.verifier = verifier("model")
+
+    def membership(self, me: NodeId, log_index: int = 1) -> Membership:
+        """A member's place in one instance."""
+        return Membership(
+            (CHAIN, log_index), self.committee, me, self.signers[me], self.verifier, self.threshold_keys[me]
+        )
+
+    def consensus(self, me: NodeId, log_index: int = 1) -> Consensus:
+        """A member's part in one log index."""
+        place = self.membership(me, log_index)
+        return Consensus((CHAIN, log_index), self.committee, me, place.signer, place.verifier, place.threshold_key)
+
+    def each(self, make: Callable[[Membership], Any]) -> dict[NodeId, Any]:
+        """One automaton per member."""
+        return {me: make(self.membership(me)) for me in self.members}

@@ -1,0 +1,66 @@
+"""What every protocol of a committee looks like from above, so that one line of the configuration chooses it.
+
+The owner gives each member's proposal, once; the protocol outputs, once, the proposals of n - f or more members: the same
+ones, with the same bytes, at every correct member. A protocol without a leader decides a subset of what was proposed; a
+protocol with one decides a list that its leader gathered. What the bytes mean is the business of the owner.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, TypeAlias
+
+from ledger.kernel.automaton import Automaton, NodeId, Path
+from ledger.kernel.encoding import Frozen
+from ledger.kernel.identity import Signer, Verifier
+from ledger.kernel.threshold import ThresholdKey
+from wasp.committee import Committee
+
+
+class Propose(Frozen):
+    """Input, once: the member's proposal."""
+
+    payload: bytes
+
+
+class ProposalSeen(Frozen):
+    """Output, at most once per member: this member has proposed something."""
+
+    member: int
+
+
+class ProposalsDecided(Frozen):
+    """Output, once: proposals by index of their members, in rising order; of n - f members at least."""
+
+    proposals: tuple[tuple[int, bytes], ...]
+
+
+ProtocolOutput: TypeAlias = ProposalSeen | ProposalsDecided
+
+
+class Membership(Frozen):
+    """A member's place in one instance: what a protocol may need, given by the owner."""
+
+    path: Path
+    committee: Committee
+    me: NodeId
+    signer: Signer
+    verifier: Verifier
+    threshold_key: ThresholdKey
+
+
+class CommitteeProtocol(Automaton[Propose, Any, ProtocolOutput]):
+    """One member's part in one instance. Senders of messages are members: the owner has checked that.
+
+    Messages may come before the own proposal. After its output an instance goes on answering, until it is no longer kept.
+    """
+
+    @property
+    @abstractmethod
+    def terminated(self) -> bool:
+        """Whether this member will start nothing more here by itself."""
+
+    @property
+    @abstractmethod
+    def status(self) -> dict[str, Any]:
+        """Why it waits."""

@@ -1,0 +1,353 @@
+"""One instance of the committee's consensus: from the members' proposals to the signed anchor of one log index.
+
+1. on the own batch proposal: propose its bytes to the committee protocol
+2. on the decided proposals: aggregate them; no batch: the index is skipped
+3. want the bodies of the decided requests; release the share of the entropy, named by log index and base anchor
+4. with the bodies and the entropy: want the batch executed
+5. on the essence of the anchor transaction that this member computed: sign its id; nothing was executed: skip
+6. on the committee's signature: the anchor transaction is signed, the instance has ended
+7. instead of line 5, a member that holds a signed successor of the decided base multicasts that
+8. on a valid signed successor of the decided base: the instance has ended with it; multicast it, unless signed or sent
+
+The bodies, the entropy and the state are known to nobody before the batch is decided, so no member can choose requests by
+the order in which they will run. Line 8 forwards, because the sender may have told nobody else, and a member that has ended
+this way adds no signature for those who wait for n - f of them.
+
+Deciding is not terminating: an ended instance goes on answering, as long as its owner keeps it. It ends exactly once, with
+``AnchorSigned`` or ``IndexSkipped``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from ledger.kernel.automaton import NOTHING, Automaton, Envelope, Fault, NodeId, Path, Step, StepBuilder
+from ledger.kernel.encoding import Digest, Frozen, Value, encode, pack
+from ledger.kernel.identity import Signer, Verifier
+from ledger.kernel.instant import Instant
+from ledger.kernel.threshold import ThresholdKey
+from ledger.transaction import Essence, Transaction
+from wasp.committee import Committee
+from wasp.consensus.batch_proposal import Batch, BatchProposal, NoBatch, aggregate
+from wasp.consensus.committee_protocol import (
+    CommitteeProtocol,
+    Membership,
+    ProposalsDecided,
+    ProposalSeen,
+    Propose,
+    ProtocolOutput,
+)
+from wasp.consensus.common_coin import CoinShare, CoinTossed, CommonCoin, ReleaseShare
+from wasp.consensus.common_subset import CommonSubset, SubsetMessage
+from wasp.consensus.distributed_signature import (
+    DistributedSignature,
+    MessageSigned,
+    PartialSignature,
+    SignMessage,
+    anchor_transaction,
+    is_signed_anchor,
+)
+from wasp.request import Request, RequestId
+
+PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {
+    "wasp": CommonSubset,
+}
+"""The protocols that a configuration can name."""
+
+
+class SignedAnchor(Value):
+    """The sender holds this signed successor of the decided base anchor."""
+
+    transaction: Transaction
+
+
+ConsensusMessage: TypeAlias = SubsetMessage | CoinShare | PartialSignature | SignedAnchor
+
+
+class ProposeBatch(Frozen):
+    """Input, once: the member's proposal."""
+
+    proposal: BatchProposal
+
+
+class RequestsDelivered(Frozen):
+    """Input: the answer to ``RequestsNeeded``: all of them, in that order."""
+
+    requests: tuple[Request, ...]
+
+
+class BatchExecuted(Frozen):
+    """Input: an answer to ``ExecutionNeeded``; no essence: nothing was executed."""
+
+    essence: Essence | None
+
+
+class SuccessorKnown(Frozen):
+    """Input, once a batch is decided: this member holds a signed successor of its base; also answers ``ExecutionNeeded``."""
+
+    transaction: Transaction
+
+
+ConsensusInput: TypeAlias = ProposeBatch | RequestsDelivered | BatchExecuted | SuccessorKnown
+
+
+class OthersProposed(Frozen):
+    """Output, once: f + 1 other members have proposed, so a correct one; a member that holds its proposal back joins."""
+
+    log_index: int
+
+
+class BatchDecided(Frozen):
+    """Output, once: what all correct members will execute."""
+
+    log_index: int
+    batch: Batch
+
+
+class IndexSkipped(Frozen):
+    """Output, at the end: nothing comes of this log index."""
+
+    log_index: int
+    reason: str
+
+
+class RequestsNeeded(Frozen):
+    """Output: the bodies of the decided requests are wanted; answered by ``RequestsDelivered``."""
+
+    log_index: int
+    requests: tuple[RequestId, ...]
+
+
+class ExecutionNeeded(Frozen):
+    """Output: the batch can be executed; answered by ``BatchExecuted`` or ``SuccessorKnown``."""
+
+    log_index: int
+    batch: Batch
+    requests: tuple[Request, ...]
+    entropy: Digest
+
+
+class AnchorSigned(Frozen):
+    """Output, at the end: a signed successor of the base anchor."""
+
+    log_index: int
+    transaction: Transaction
+
+
+ConsensusOutput: TypeAlias = (
+    OthersProposed | BatchDecided | IndexSkipped | RequestsNeeded | ExecutionNeeded | AnchorSigned
+)
+
+
+class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
+    """One member's part in one log index."""
+
+    def __init__(
+        self,
+        path: tuple[str, int],
+        committee: Committee,
+        me: NodeId,
+        signer: Signer,
+        verifier: Verifier,
+        threshold_key: ThresholdKey,
+        protocol: str = "wasp",
+    ) -> None:
+        self._log_index = path[1]
+        self._me = committee.index[me]
+        self._committee = committee
+        self._verifier = verifier
+        self._protocol = PROTOCOLS[protocol](Membership(path, committee, me, signer, verifier, threshold_key))
+        self._entropy_path: Path = (*path, "entropy")
+        self._signature_path: Path = (*path, "signature")
+        self._entropy = CommonCoin(self._entropy_path, committee, threshold_key)
+        self._signature = DistributedSignature(self._signature_path, committee, signer, verifier)
+        self._others_proposed = 0
+        self._batch: Batch | None = None
+        self._requests: tuple[Request, ...] | None = None
+        self._entropy_value: Digest | None = None
+        self._essence: Essence | None = None
+        self._early_anchors: dict[NodeId, Transaction] = {}
+        self._anchor_sent = False
+        self.proposed = False
+        self.ended = False
+
+    @property
+    def terminated(self) -> bool:
+        """Whether this member will start nothing more here by itself."""
+        return self.ended and self._protocol.terminated
+
+    @property
+    def batch(self) -> Batch | None:
+        """The decided batch."""
+        return self._batch
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Why it waits."""
+        if self.ended:
+            return {"log index": self._log_index, "phase": "ended", "terminated": self.terminated}
+        if not self.proposed:
+            return {"log index": self._log_index, "phase": "waits for the own proposal"}
+        if self._batch is None:
+            return {"log index": self._log_index, "phase": "agreement", "protocol": self._protocol.status}
+        if self._requests is None or self._entropy_value is None:
+            wanted = {"requests": self._requests is None, "entropy": self._entropy.status}
+            return {"log index": self._log_index, "phase": "preparation", **wanted}
+        phase = "signature" if self._essence else "execution"
+        return {"log index": self._log_index, "phase": phase, "signature": self._signature.status}
+
+    @property
+    def deadline(self) -> Instant | None:
+        return self._protocol.deadline
+
+    def handle_timer(self, now: Instant) -> Step[ConsensusOutput]:
+        step: StepBuilder[ConsensusOutput] = StepBuilder()
+        self._absorb_protocol(step, self._protocol.handle_timer(now), now)
+        return step.build()
+
+    def handle_input(self, input: ConsensusInput, now: Instant) -> Step[ConsensusOutput]:
+        if self.ended and not isinstance(input, ProposeBatch):
+            return NOTHING
+        step: StepBuilder[ConsensusOutput] = StepBuilder()
+        match input:
+            case ProposeBatch():
+                self._handle_propose_batch(step, input, now)
+            case RequestsDelivered():
+                self._handle_requests_delivered(step, input)
+            case BatchExecuted():
+                self._handle_batch_executed(step, input, now)
+            case SuccessorKnown():
+                self._handle_successor_known(step, input)
+        return step.build()
+
+    def handle_message(self, sender: NodeId, path: Path, message: Value, now: Instant) -> Step[ConsensusOutput]:
+        if sender not in self._committee.index:
+            return Step(faults=(Fault(sender, "not_a_member", path),))
+        if len(path) != 3:
+            child = self._protocol.handle_message(sender, path, message, now)
+            if not child.outputs:
+                return child  # type: ignore[return-value] # a step without outputs is a step of any automaton
+            step: StepBuilder[ConsensusOutput] = StepBuilder()
+            self._absorb_protocol(step, child, now)
+            return step.build()
+        step = StepBuilder()
+        if path == self._entropy_path:
+            self._absorb_entropy(step, self._entropy.handle_message(sender, path, message, now))
+        elif path != self._signature_path:
+            step.faults.append(Fault(sender, "no_such_leaf", path))
+        elif isinstance(message, SignedAnchor):
+            self._handle_signed_anchor(step, sender, message)
+        else:
+            self._absorb_signature(step, self._signature.handle_message(sender, path, message, now))
+        return step.build()
+
+    def _handle_propose_batch(self, step: StepBuilder[ConsensusOutput], input: ProposeBatch, now: Instant) -> None:
+        """Line 1."""
+        assert not self.proposed, "a member proposes once"
+        self.proposed = True
+        self._absorb_protocol(step, self._protocol.handle_input(Propose(encode(input.proposal)), now), now)
+
+    def _absorb_protocol(self, step: StepBuilder[ConsensusOutput], child: Step[ProtocolOutput], now: Instant) -> None:
+        for output in step.add(child):
+            match output:
+                case ProposalSeen():
+                    self._handle_proposal_seen(step, output)
+                case ProposalsDecided():
+                    self._handle_proposals_decided(step, output, now)
+
+    def _handle_proposal_seen(self, step: StepBuilder[ConsensusOutput], seen: ProposalSeen) -> None:
+        self._others_proposed += seen.member != self._me
+        if seen.member != self._me and self._others_proposed == self._committee.some_correct:
+            step.outputs.append(OthersProposed(self._log_index))
+
+    def _handle_proposals_decided(
+        self, step: StepBuilder[ConsensusOutput], decided: ProposalsDecided, now: Instant
+    ) -> None:
+        """Lines 2 and 3."""
+        batch = aggregate(decided.proposals, self._committee.f)
+        if isinstance(batch, NoBatch):
+            self._end_with(step, IndexSkipped(self._log_index, batch.reason))
+            return
+        self._batch = batch
+        step.outputs.append(BatchDecided(self._log_index, batch))
+        if batch.requests:
+            step.outputs.append(RequestsNeeded(self._log_index, batch.requests))
+        else:
+            self._requests = ()
+        purpose = pack((self._log_index, encode(batch.base)))
+        self._absorb_entropy(step, self._entropy.handle_input(ReleaseShare(purpose), now))
+        for sender, transaction in self._early_anchors.items():
+            self._handle_signed_anchor(step, sender, SignedAnchor(transaction))
+        self._early_anchors.clear()
+
+    def _absorb_entropy(self, step: StepBuilder[ConsensusOutput], child: Step[CoinTossed]) -> None:
+        for tossed in step.add(child):
+            self._entropy_value = tossed.value
+            self._maybe_want_execution(step)
+
+    def _handle_requests_delivered(self, step: StepBuilder[ConsensusOutput], input: RequestsDelivered) -> None:
+        assert self._batch is not None and self._requests is None, "requests are delivered when they are wanted"
+        assert tuple(request.id for request in input.requests) == self._batch.requests
+        self._requests = input.requests
+        self._maybe_want_execution(step)
+
+    def _maybe_want_execution(self, step: StepBuilder[ConsensusOutput]) -> None:
+        """Line 4."""
+        if self._batch is None or self._requests is None or self._entropy_value is None or self.ended:
+            return
+        step.outputs.append(ExecutionNeeded(self._log_index, self._batch, self._requests, self._entropy_value))
+
+    def _handle_batch_executed(self, step: StepBuilder[ConsensusOutput], input: BatchExecuted, now: Instant) -> None:
+        """Line 5."""
+        assert self._batch is not None and self._essence is None, "a batch is executed once, when that is wanted"
+        if input.essence is None:
+            self._end_with(step, IndexSkipped(self._log_index, "nothing executed"))
+            return
+        assert input.essence.inputs[0] == self._batch.base.output_id, "the anchor builds on the decided base"
+        self._essence = input.essence
+        self._absorb_signature(step, self._signature.handle_input(SignMessage(input.essence.id), now))
+
+    def _absorb_signature(self, step: StepBuilder[ConsensusOutput], child: Step[MessageSigned]) -> None:
+        """Line 6."""
+        for signed in step.add(child):
+            if not self.ended:
+                assert self._essence is not None
+                self._end_with(step, AnchorSigned(self._log_index, anchor_transaction(self._essence, signed.unlock)))
+
+    def _handle_successor_known(self, step: StepBuilder[ConsensusOutput], input: SuccessorKnown) -> None:
+        """Line 7."""
+        assert self._is_signed_successor(input.transaction), "the member checked what it holds"
+        self._send_anchor(step, input.transaction)
+        self._end_with(step, AnchorSigned(self._log_index, input.transaction))
+
+    def _handle_signed_anchor(self, step: StepBuilder[ConsensusOutput], sender: NodeId, message: SignedAnchor) -> None:
+        """Line 8. One that comes before the batch is decided waits, one per member."""
+        if self.ended:
+            return
+        if self._batch is None:
+            if self._early_anchors.setdefault(sender, message.transaction) != message.transaction:
+                step.faults.append(Fault(sender, "equivocation", self._signature_path, "two signed anchors"))
+            return
+        if not self._is_signed_successor(message.transaction):
+            detail = "not a signed successor of the decided base"
+            step.faults.append(Fault(sender, "bad_anchor", self._signature_path, detail))
+            return
+        if not self._signature.started:
+            self._send_anchor(step, message.transaction)
+        self._end_with(step, AnchorSigned(self._log_index, message.transaction))
+
+    def _send_anchor(self, step: StepBuilder[ConsensusOutput], transaction: Transaction) -> None:
+        if not self._anchor_sent:
+            self._anchor_sent = True
+            envelope = Envelope(self._committee.members, self._signature_path, SignedAnchor(transaction))
+            step.messages.append(envelope)
+
+    def _is_signed_successor(self, transaction: Transaction) -> bool:
+        assert self._batch is not None, "successors of an undecided base wait"
+        return is_signed_anchor(transaction, self._batch.base.output_id, self._committee, self._verifier)
+
+    def _end_with(self, step: StepBuilder[ConsensusOutput], output: AnchorSigned | IndexSkipped) -> None:
+        if not self.ended:
+            self.ended = True
+            step.outputs.append(output)

@@ -95,3 +95,12 @@ def test_a_tree_without_leaves_and_a_branch_beyond_the_leaves_are_our_own_mistak
     for index in (-1, 2):
         with pytest.raises(AssertionError):
             MerkleTree([b"a", b"b"]).branch(index)
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_there_is_no_place_after_the_last_leaf(count):
+    leaves = [b"same"] * count
+    tree = MerkleTree(leaves)
+    for index in (-1, count):
+        for branch in map(tree.branch, range(count)):
+            assert not verify_branch(tree.root, b"same", Branch(index, count, branch.siblings))

@@ -73,3 +73,9 @@ def test_the_last_bit_of_the_value_is_a_fair_coin():
         sid = round_number.to_bytes(4, "big")
         heads += keys[0].combine(sid, {member: keys[member].share(sid) for member in range(2)})[-1] & 1
     assert 900 < heads < 1100  # more than four standard deviations to either side
+
+
+def test_a_share_of_a_member_beyond_the_committee_is_not_right():
+    larger, committee = deal_threshold_keys(1, "mg1", 5, 2), deal_threshold_keys(1, "mg1", 4, 2)
+    judged = [committee[0].verify_share(member, b"coin 1", larger[member].share(b"coin 1")) for member in range(5)]
+    assert judged == [True, True, True, True, False]

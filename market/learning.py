@@ -30,7 +30,7 @@ quote at r is a buyer's at -r, so one curve serves both.
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -55,8 +55,7 @@ _GROWTH_ONE = _SCALE * ONE
 
 
 def _growth_table() -> tuple[int, ...]:
-    with localcontext() as context:
-        context.prec = 50
+    with localcontext(Context(prec=50)):
         top = Decimal(2).exp() - 1
         exact = (((Decimal(2 * step) / _STEPS).exp() - 1) / top * _SCALE for step in range(_STEPS + 1))
         return tuple(int(value.to_integral_value(ROUND_HALF_EVEN)) for value in exact)
@@ -142,7 +141,10 @@ class PrintedEquations(msgspec.Struct, frozen=True):
     def first_reaching(
         self, side: Side, goal: MicroPencePerWattHour, price: MicroPencePerWattHour, tariff: Tariff
     ) -> Aggressiveness:
-        for start in (-ONE, 0, 1):  # a half that runs backwards reaches a goal at its start, or nowhere
+        for start in (
+            -ONE,
+            1,
+        ):  # a half that runs backwards reaches a goal at its start, or nowhere; 0 quotes what -ONE does
             if agrees(side, self.quote(side, start, price, tariff), goal):
                 return start
         return ONE

@@ -91,6 +91,14 @@ def test_two_equal_orders_of_one_participant_are_two_orders():
         assert filled_energy(orders, clearing) == {"a": 200, "b": 200}
 
 
+def test_orders_of_one_name_are_ranked_by_energy_and_not_by_arrival():
+    small, large, ask = Order("b", BID, 1, 9), Order("b", BID, 3, 9), Order("a", ASK, 2, 5)
+    for mechanism in (COMPETITIVE, PAIR, STRICT):
+        assert mechanism.clear([small, large, ask], 0).fills == (1, 1, 2)
+        assert mechanism.clear([large, small, ask], 0).fills == (1, 1, 2)
+        assert mechanism.clear([large, small, ask], 1).fills == (2, 0, 2)
+
+
 def test_the_odd_watt_hour_goes_round_with_the_interval():
     orders = book((BID, 1, 9), (BID, 1, 9), (BID, 1, 9), (ASK, 1, 3))
     for mechanism in (COMPETITIVE, PAIR, STRICT):

@@ -64,6 +64,7 @@ def test_an_order_travels():
         ([], Crossing(0, None, None, None, None)),
         ([bid(3, 9)], Crossing(0, None, None, 9, None)),
         ([ask(3, 9)], Crossing(0, None, None, None, 9)),
+        ([ask(3, 0)], Crossing(0, None, None, None, 0)),
         ([bid(3, 5), ask(2, 6)], Crossing(0, None, None, 5, 6)),
         ([bid(3, 5), ask(3, 5)], Crossing(3, 5, 5, None, None)),
         ([bid(3, 9), ask(2, 6)], Crossing(2, 9, 6, 9, None)),  # the rest of the bid is the next Wh

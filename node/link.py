@@ -13,8 +13,8 @@ gives that within one connection, not over a reconnect. So each frame carries a 
 6. The frame that has waited longest is sent again when its time is over, and with it all others whose time is over
    (at most ``resend_burst_max``). The time is RFC 6298's: smoothed round trip plus four deviations, doubled at each resend;
    Karn's rule: a frame that was sent twice gives no sample. Anything from the peer ends the doubling.
-7. At most ``unacknowledged_max`` frames are held; the oldest is given up and counted in ``lost``. A peer that was away so long
-   catches up by its protocol.
+7. At most ``unacknowledged_max`` frames are held; the oldest is given up and counted in ``lost``. A peer that was away so
+   long catches up by its protocol.
 
 The content of a new frame is handed over at once, not in order: no protocol here needs order, and waiting costs latency.
 """
@@ -171,11 +171,14 @@ class Link(Generic[Payload]):
     def _release(self, header: LinkHeader, now: Instant) -> None:
         more = int.from_bytes(header.acknowledged_more[: self._parameters.unacknowledged_max // 8], "little")
         first = header.acknowledged + 2
-        done = [
-            sequence
-            for sequence in self._held
-            if sequence <= header.acknowledged or (sequence >= first and more >> (sequence - first) & 1)
-        ]
+        done = []
+        for sequence in self._held:
+            if sequence <= header.acknowledged:
+                done.append(sequence)
+            elif not (beyond := more >> max(sequence - first, 0)):
+                break
+            elif sequence >= first and beyond & 1:
+                done.append(sequence)
         for sequence in done:
             held = self._held.pop(sequence)
             if held.sent_times == 1 and sequence == done[-1]:

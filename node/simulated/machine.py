@@ -1,0 +1,317 @@
+"""One simulated machine: a host's automaton with what surrounds it: inbox, CPU, disk, links, clock.
+
+A *turn* is the handling of all that waits in the inbox, in one go, at one reading of the clock:
+
+1. Frames are opened: the link drops what came before, the codec decodes (all frames, or a sample).
+2. Every message, input, and then the deadline if it has come, is an event for the automaton.
+3. The step's messages to the machine itself are handled at once, before the next event, in order.
+4. What the steps of the turn want is collected: records, packets for peers, outputs, faults.
+
+The runtime decides when a turn begins and what becomes of the turn's results.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, Path, Record, Step
+from ledger.kernel.encoding import Frozen, Value
+from ledger.kernel.instant import Instant, earliest
+from ledger.kernel.rejection import Rejected
+from ledger.kernel.rng import stream
+from node.hardware import Operation
+from node.link import Link, LinkHeader, LinkParameters
+from node.simulated.clock import SkewedClock
+from node.simulated.cpu import CpuMeter
+from node.simulated.disk import SimulatedDisk
+from node.wire import Packet, Wire, frame_size
+
+CodecUse: TypeAlias = Literal["all", "sample"]
+
+
+class Boot(Frozen):
+    """What a host is built from."""
+
+    records: tuple[Record, ...]
+    """What its disk holds: empty at the first start."""
+    now: Instant
+    """What its clock shows."""
+    incarnation: int
+    """1 at the first start, one more at each restart."""
+    meter: CpuMeter
+    """Wraps signers, verifiers and threshold keys so that their work is charged, and takes charges for gas."""
+
+
+HostFactory: TypeAlias = Callable[[Boot], Automaton[Any, Any, Any]]
+
+
+class Bundle:
+    """What goes to some peers together: packets, their bytes, their size as a frame without header."""
+
+    __slots__ = ("encoded", "packets", "size")
+
+    def __init__(self, packets: tuple[Packet, ...], encoded: tuple[bytes, ...]) -> None:
+        self.packets = packets
+        self.encoded = encoded
+        self.size = frame_size(None, encoded)
+
+
+class SimulatedFrame:
+    """A frame under way; recipients share it when it carries no link header."""
+
+    __slots__ = ("bundle", "header", "sample", "sender", "size")
+
+    def __init__(self, sender: NodeId, bundle: Bundle, header: LinkHeader | None, sample: bool) -> None:
+        self.sender = sender
+        self.bundle = bundle
+        self.header = header
+        self.size = bundle.size if header is None else frame_size(header, bundle.encoded)
+        self.sample = sample
+
+
+ROUTES_MAX = 4096
+"""Sets of recipients remembered per machine: gossip to changing neighbours must not fill the memory."""
+EMPTY_BUNDLE = Bundle((), ())
+
+
+class GivenInput:
+    """An input for the host, of its owner or in answer to a need."""
+
+    __slots__ = ("incarnation", "input", "operations")
+
+    def __init__(self, input: Any, incarnation: int | None, operations: Sequence[tuple[Operation, int]] = ()) -> None:
+        self.input = input
+        self.incarnation = incarnation
+        self.operations = operations
+
+
+WAKE = object()
+"""An item that only makes a machine look at its deadline and its inbox."""
+
+
+class Route:
+    """The recipients of an envelope, as seen from one machine."""
+
+    __slots__ = ("includes_self", "machines", "places")
+
+    def __init__(self, machines: tuple[Machine, ...], includes_self: bool) -> None:
+        self.machines = machines
+        self.places = tuple(machine.place for machine in machines)
+        self.includes_self = includes_self
+
+
+class Routes(dict[tuple[NodeId, ...], Route]):
+    """The routes that one machine has used, by recipients."""
+
+    def __init__(self, me: NodeId, machines: Mapping[NodeId, Machine]) -> None:
+        super().__init__()
+        self._me = me
+        self._machines = machines
+
+    def __missing__(self, recipients: tuple[NodeId, ...]) -> Route:
+        if len(self) >= ROUTES_MAX:
+            self.clear()
+        others = tuple(self._machines[node] for node in recipients if node != self._me)
+        route = self[recipients] = Route(others, self._me in recipients)
+        return route
+
+
+class Turn:
+    """What one turn of a machine made its host want."""
+
+    __slots__ = ("faults", "frames", "outputs", "packets", "records")
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.records: list[Record] = []
+        self.packets: list[tuple[Route, Path, Value]] = []
+        self.outputs: list[Any] = []
+        self.faults: list[Fault] = []
+
+
+class Counters:
+    """What happened in a run."""
+
+    __slots__ = ("bytes", "duplicates", "faults", "frames", "inputs", "lost_inputs", "messages", "outputs",
+                 "own_messages", "records", "resent", "timers", "turns")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.messages = 0
+        """Copies received from another node, whatever frame they came in."""
+        self.own_messages = 0
+        self.inputs = 0
+        self.lost_inputs = 0
+        """Inputs for a host that was down."""
+        self.timers = 0
+        self.turns = 0
+        self.frames = 0
+        """Copies of frames sent."""
+        self.bytes = 0
+        """Of these."""
+        self.duplicates = 0
+        """Frames that a link recognised as already received."""
+        self.resent = 0
+        self.records = 0
+        self.outputs = 0
+        self.faults = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """All counters by name."""
+        return {"events": self.events, **{name: getattr(self, name) for name in self.__slots__}}
+
+    @property
+    def events(self) -> int:
+        """Messages, inputs and timers handled."""
+        return self.messages + self.own_messages + self.inputs + self.timers
+
+
+class Machine:
+    """A node's machine; its host is None while it is down."""
+
+    def __init__(
+        self,
+        node: NodeId,
+        place: int,
+        factory: HostFactory,
+        meter: CpuMeter,
+        disk: SimulatedDisk,
+        machines: Mapping[NodeId, Machine],
+        seed: bytes | int,
+    ) -> None:
+        self.node = node
+        self.place = place
+        self.factory = factory
+        self.meter = meter
+        self.disk = disk
+        self.clock = SkewedClock()
+        self.host: Automaton[Any, Any, Any] | None = None
+        self.incarnation = 0
+        self.inbox: list[Any] = []
+        self.busy_until: Instant = 0
+        self.mining_until: Instant = 0
+        self.wakes_at: Instant | None = None
+        self.links: dict[NodeId, Link[Bundle]] = {}
+        self.routes = Routes(node, machines)
+        self.paused_until: Instant = 0
+        self.expects_nonsense = False
+        """Whether some host is made to send what can't be decoded; else that is an error of this program."""
+        self.event: Any = None
+        """What is being handled, for the report when it fails."""
+        self.effect_stream = stream(seed, "effect", node)
+        self.crash_stream = stream(seed, "crash", node)
+
+    def boot(self, now: Instant) -> None:
+        """Build the host from what is on the disk."""
+        self.incarnation += 1
+        self.host = self.factory(Boot(self.disk.records, self.clock.local(now), self.incarnation, self.meter))
+        self.busy_until = now + self.meter.settle()
+
+    def turn(self, now: Instant, wire: Wire, link: LinkParameters | None, counters: Counters) -> Turn:
+        """Handle all that waits, and the deadline if it has come."""
+        assert self.host is not None
+        inbox, self.inbox = self.inbox, []
+        host, local, turn = self.host, self.clock.local(now), Turn()
+        handle_message, meter = host.handle_message, self.meter
+        frames = messages = inputs = 0
+        for item in inbox:
+            if type(item) is SimulatedFrame:
+                frames += 1
+                if link is not None and not self._fresh(item, link, now, counters):
+                    continue
+                packets, sender = item.bundle.packets, item.sender
+                if item.sample:
+                    packets = self._decoded(item, wire, turn)
+                if meter.runs:
+                    meter.charge("frame")
+                    meter.charge("decode", item.size)
+                messages += len(packets)
+                for path, message in packets:
+                    self.event = message
+                    step = handle_message(sender, path, message, local)
+                    if step is not NOTHING:
+                        self._absorb(step, local, turn, counters)
+            elif type(item) is GivenInput and item.incarnation in (None, self.incarnation):
+                inputs += 1
+                for operation, amount in item.operations:
+                    meter.charge(operation, amount)
+                self.event = item.input
+                self._absorb(host.handle_input(item.input, local), local, turn, counters)
+        deadline = host.deadline
+        if deadline is not None and deadline <= local:
+            counters.timers += 1
+            self.event = "the deadline"
+            self._absorb(host.handle_timer(local), local, turn, counters)
+        turn.frames = frames
+        counters.messages += messages
+        counters.inputs += inputs
+        counters.turns += 1
+        return turn
+
+    def deadline(self) -> Instant | None:
+        """The instant of virtual time at which this machine must act without being told to."""
+        assert self.host is not None
+        local = self.host.deadline
+        due = None if local is None else self.clock.when(local)
+        if not self.links:
+            return due
+        return earliest(due, *[link.deadline for link in self.links.values()])
+
+    def _absorb(self, step: Step[Any], local: Instant, turn: Turn, counters: Counters) -> None:
+        """Collect what a step wants, and what the machine's messages to itself lead to (3)."""
+        own: deque[tuple[Path, Value]] | None = None
+        handle_message, routes, node = self.host.handle_message, self.routes, self.node  # type: ignore[union-attr]
+        while True:
+            if step is not NOTHING:
+                if step.records:
+                    turn.records.extend(step.records)
+                if step.outputs:
+                    turn.outputs.extend(step.outputs)
+                if step.faults:
+                    turn.faults.extend(step.faults)
+                for envelope in step.messages:
+                    route = routes[envelope.recipients]
+                    if route.machines:
+                        turn.packets.append((route, envelope.path, envelope.message))
+                    if route.includes_self:
+                        if own is None:
+                            own = deque()
+                        own.append((envelope.path, envelope.message))
+            if not own:
+                return
+            path, message = own.popleft()
+            counters.own_messages += 1
+            self.event = message
+            step = handle_message(node, path, message, local)
+
+    def _decoded(self, frame: SimulatedFrame, wire: Wire, turn: Turn) -> tuple[Packet, ...]:
+        """The packets of a frame from its bytes; none, and a fault, when they are not those of any frame."""
+        self.event = frame.bundle.packets
+        try:
+            packets = wire.decode(wire.frame(frame.header, frame.bundle.encoded))[1]
+        except Rejected as rejected:
+            if not self.expects_nonsense:
+                raise
+            turn.faults.append(Fault(frame.sender, "undecodable_frame", (), rejected.detail))
+            return ()
+        assert packets == frame.bundle.packets, "a message is not what its encoding says"
+        return packets
+
+    def _fresh(self, frame: SimulatedFrame, link: LinkParameters, now: Instant, counters: Counters) -> bool:
+        """Whether a frame brings packets that have not come before (1)."""
+        assert frame.header is not None
+        if self.link_to(frame.sender, link).receive(frame.header, now):
+            return True
+        if self.meter.runs:
+            self.meter.charge("frame")
+        if frame.header.sequence:
+            counters.duplicates += 1
+        return False
+
+    def link_to(self, peer: NodeId, parameters: LinkParameters) -> Link[Bundle]:
+        """The link of this incarnation to the peer."""
+        link = self.links.get(peer)
+        if link is None:
+            link = self.links[peer] = Link(self.incarnation, parameters)
+        return link

@@ -1,0 +1,410 @@
+"""The simulated runtime: runs hosts in virtual time, deterministically.
+
+One seed is one run, byte for byte: every draw comes from a named stream, everything that happens has its place in an order
+that depends on nothing else, and a running digest (the *transcript*) of what every machine handled and sent says so.
+
+What happens to a machine:
+
+1. All that arrives for it at an instant, or waits because its CPU was busy or it was paused, is handled in one *turn*.
+2. The packets of the turn are bundled into one frame per peer; what equals for several peers is shared by them.
+3. The turn costs CPU time by the machine's profile: opening the frames, what the meter was charged, encoding each packet
+   once, sending a frame to each peer. At the end of that time its results leave, and the next turn may begin.
+4. Records go to the disk first. Packets and outputs of the turn are released when they are durable, turns in order.
+5. On release the observer sees outputs and faults, needs with an effect handler are started, frames leave.
+6. The deadline is read after each turn; the timer is handled at the first instant at which the node's own clock shows it,
+   after what arrived at that instant.
+
+A host that raises stops the run with ``HostFailed``, which says where to look and how to see it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from hashlib import blake2b
+from typing import Any, Protocol
+
+from ledger.kernel.automaton import Fault, NodeId
+from ledger.kernel.instant import Instant
+from ledger.kernel.rejection import Rejected
+from node.hardware import HardwareProfile
+from node.link import LinkHeader, LinkParameters
+from node.simulated.clock import Arrival, SkewedClock, VirtualClock
+from node.simulated.cpu import CpuMeter
+from node.simulated.disk import DiskParameters, SimulatedDisk
+from node.simulated.effects import Effects
+from node.simulated.faults import (
+    ClockSkew,
+    Crash,
+    Heal,
+    LinkChange,
+    Partition,
+    Pause,
+    Restart,
+    ScheduledFault,
+    SlowCpu,
+    fault_process,
+    loses_frames,
+)
+from node.simulated.machine import (
+    EMPTY_BUNDLE,
+    WAKE,
+    Bundle,
+    CodecUse,
+    Counters,
+    GivenInput,
+    HostFactory,
+    Machine,
+    SimulatedFrame,
+    Turn,
+)
+from node.simulated.network import LinkQuality, Network, NetworkParameters
+from node.wire import PACKETS_SIZE_MAX, Wire
+
+SAMPLE_EVERY = 256
+"""With ``codec="sample"`` every frame with this stride is encoded and decoded: under a per cent of the time."""
+TURNS_PER_INSTANT_MAX = 10_000
+"""A machine that has so many turns without time passing is in a loop."""
+
+
+class Observer(Protocol):
+    """Sees what hosts put out; it may inject inputs, and must not change hosts."""
+
+    def observe(self, now: Instant, node: NodeId, outputs: Sequence[Any], faults: Sequence[Fault]) -> None:
+        """These were released at this instant of virtual time."""
+        ...
+
+
+class HostFailed(Exception):
+    """A host raised: an error of this program. The run can be seen again from its configuration and seed."""
+
+    def __init__(
+        self, node: NodeId, incarnation: int, now: Instant, event: Any, seed: bytes | int, events: int
+    ) -> None:
+        super().__init__(node, incarnation, now, event, seed, events)
+        self.node = node
+        self.incarnation = incarnation
+        self.now = now
+        self.event = event
+        self.seed = seed
+        self.events = events
+
+    def __str__(self) -> str:
+        return (
+            f"{self.node} (incarnation {self.incarnation}) failed at {self.now} us while it handled "
+            f"{repr(self.event)[:500]}; to see it again: seed {self.seed!r}, after {self.events} events"
+        )
+
+
+class SimulatedRuntime:
+    """Runs one automaton per node."""
+
+    def __init__(
+        self,
+        seed: bytes | int,
+        hosts: Mapping[NodeId, HostFactory],
+        network: NetworkParameters,
+        wire: Wire,
+        *,
+        hardware: HardwareProfile | Mapping[NodeId, HardwareProfile] | None = None,
+        disk: DiskParameters | Mapping[NodeId, DiskParameters] | None = None,
+        effects: Effects | None = None,
+        observer: Observer | None = None,
+        faults: Sequence[ScheduledFault] = (),
+        skews: Mapping[NodeId, SkewedClock] | None = None,
+        link: LinkParameters | None = None,
+        codec: CodecUse = "all",
+        start: Instant = 0,
+        expects_nonsense: bool = False,
+    ) -> None:
+        """Build the machines and boot their hosts at ``start``.
+
+        ``hardware`` none: the CPU takes no time. ``disk`` none: what is written is durable at once. ``link`` none: links are
+        reliable only where frames can't get lost; with a lossy network or such faults the usual parameters are taken.
+        """
+        self.clock = VirtualClock(start, self._handle_arrivals)
+        self.network = Network(tuple(hosts), network, self.clock, seed)
+        self.counters = Counters()
+        self._seed = seed
+        self._wire = wire
+        self._effects: Effects = effects or {}
+        self._observer = observer
+        self._sample_every = 1 if codec == "all" else SAMPLE_EVERY
+        self._frames_made = 0
+        lossy = network.loses_frames or loses_frames(faults)
+        self._link = link or (LinkParameters() if lossy else None)
+        self._transcript = blake2b(digest_size=32)
+        self._instant = start
+        self._turns_at_instant = 0
+        self.machines: dict[NodeId, Machine] = {}
+        for place, (node, factory) in enumerate(hosts.items()):
+            profile = hardware.get(node) if isinstance(hardware, Mapping) else hardware
+            storage = disk.get(node) if isinstance(disk, Mapping) else disk
+            simulated_disk = SimulatedDisk(storage or DiskParameters(), self.clock)
+            machine = Machine(node, place, factory, CpuMeter(profile), simulated_disk, self.machines, seed)
+            machine.clock = (skews or {}).get(node, machine.clock)
+            machine.expects_nonsense = expects_nonsense
+            self.machines[node] = machine
+        for machine in self.machines.values():
+            self._boot(machine)
+        if faults:
+            self.clock.process(fault_process(self.clock, faults, self))  # type: ignore[arg-type]
+
+    @property
+    def now(self) -> Instant:
+        """The present instant of virtual time."""
+        return self.clock.now
+
+    @property
+    def transcript(self) -> bytes:
+        """The digest of all that the machines handled and sent so far, in order."""
+        return self._transcript.copy().digest()
+
+    def host(self, node: NodeId) -> Any:
+        """The automaton that runs at this node; None while the node is down."""
+        return self.machines[node].host
+
+    def run_until(self, instant: Instant) -> None:
+        """Run everything up to this instant, what happens at it included."""
+        self.clock.run_through(instant)
+
+    def run_until_idle(self, limit: Instant) -> bool:
+        """Run until nothing is going to happen any more, at most through the instant ``limit``; whether it is idle."""
+        while (instant := self.clock.peek()) <= limit:
+            self.clock.run_through(int(instant))
+        return self.clock.peek() == float("inf")
+
+    def frames_under_way(self) -> int:
+        """Copies of frames that were sent and neither handled nor dropped, counted one by one."""
+        waiting = sum(type(item) is SimulatedFrame for machine in self.machines.values() for item in machine.inbox)
+        return self.network.under_way(SimulatedFrame) + waiting
+
+    def inject(self, node: NodeId, input: Any, at: Instant | None = None) -> None:
+        """Give a host an input, at an instant or now; it is lost when the host is down then."""
+        self.clock.arrive(self.machines[node], GivenInput(input, None), self.clock.now if at is None else at)
+
+    def apply(self, fault: ScheduledFault) -> None:
+        """A fault of the schedule takes effect now."""
+        match fault:
+            case Crash():
+                self._crash(self.machines[fault.node], fault)
+            case Restart():
+                if self.machines[fault.node].host is None:
+                    self._boot(self.machines[fault.node])
+            case Pause():
+                machine = self.machines[fault.node]
+                machine.paused_until = max(machine.paused_until, self.now + fault.duration)
+                self._wake(machine, machine.paused_until)
+            case SlowCpu():
+                self.machines[fault.node].meter.slowness = fault.per_cent
+            case Partition():
+                self.network.partition(fault.groups, fault.one_way)
+            case Heal():
+                self.network.heal()
+            case LinkChange():
+                quality = LinkQuality(fault.loss, fault.duplication, fault.extra_delay)
+                self.network.change(fault.senders, fault.recipients, quality)
+            case ClockSkew():
+                machine = self.machines[fault.node]
+                machine.clock = SkewedClock(fault.offset, fault.drift, self.now)
+                self._wake(machine, self.now)
+
+    def _boot(self, machine: Machine) -> None:
+        try:
+            machine.event = "the boot"
+            machine.boot(self.now)
+            self._schedule(machine)
+        except Exception as error:
+            raise self._failed(machine) from error
+
+    def _failed(self, machine: Machine) -> HostFailed:
+        events = self.counters.events
+        return HostFailed(machine.node, machine.incarnation, self.now, machine.event, self._seed, events)
+
+    def _crash(self, machine: Machine, fault: Crash) -> None:
+        machine.disk.crash(fault.loss, machine.crash_stream)
+        machine.host = None
+        machine.links = {}
+        machine.wakes_at = None
+        machine.busy_until = machine.mining_until = machine.paused_until = self.now
+        machine.meter.settle()
+        self._discard(machine)
+
+    def _discard(self, machine: Machine) -> None:
+        """What arrives at a machine that is down is lost."""
+        for item in machine.inbox:
+            if type(item) is SimulatedFrame:
+                self.network.dropped["down"] += 1
+            elif type(item) is GivenInput:
+                self.counters.lost_inputs += 1
+        machine.inbox = []
+
+    def _handle_arrivals(self, arrivals: list[Arrival]) -> None:
+        """Everything of one instant (1)."""
+        touched: list[Machine] = []
+        for receiver, item in arrivals:
+            if receiver is None:
+                item()
+            else:
+                inbox = receiver.inbox
+                if not inbox or item is WAKE:
+                    touched.append(receiver)
+                inbox.append(item)
+        now = self.clock.now
+        if now != self._instant:
+            self._instant, self._turns_at_instant = now, 0
+        self._turns_at_instant += 1
+        assert self._turns_at_instant < TURNS_PER_INSTANT_MAX, f"time stands still at {now}: {touched[0].node}"
+        for machine in touched:
+            if machine.wakes_at is not None and machine.wakes_at <= now:
+                machine.wakes_at = None
+            if not machine.inbox:  # touched twice
+                continue
+            if machine.host is None:
+                self._discard(machine)
+            elif machine.busy_until > now or machine.paused_until > now:
+                self._wake(machine, max(machine.busy_until, machine.paused_until))
+            else:
+                self._turn(machine, now)
+
+    def _turn(self, machine: Machine, now: Instant) -> None:
+        """Lines 1 to 4."""
+        self._transcript.update(b"%d %d %d;" % (now, machine.place, len(machine.inbox)))
+        try:
+            turn = machine.turn(now, self._wire, self._link, self.counters)
+            bundles = self._bundles(machine, turn) if turn.packets else ()
+        except Exception as error:
+            raise self._failed(machine) from error
+        self.network.delivered += turn.frames
+        if machine.links:
+            self._service_links(machine, now)
+        duration = machine.meter.settle() if machine.meter.runs else 0
+        if turn.records or turn.packets or turn.outputs or turn.faults:
+            if duration:
+                self.clock.call_at(now + duration, partial(self._finish, machine, machine.incarnation, turn, bundles))
+            else:
+                self._finish(machine, machine.incarnation, turn, bundles)
+        machine.busy_until = now + duration
+        self._schedule(machine)
+
+    def _bundles(self, machine: Machine, turn: Turn) -> Sequence[tuple[Sequence[Machine], Sequence[int], Bundle]]:
+        """Line 2: who gets what, in the order of the first packet for each; the cost of encoding and sending is charged."""
+        encoded = [self._wire.packet(path, message) for _, path, message in turn.packets]
+        first = turn.packets[0][0]
+        if all(route is first for route, _, _ in turn.packets):
+            groups = {tuple(range(len(encoded))): list(first.machines)}
+        else:
+            chosen: dict[Machine, list[int]] = {}
+            for index, (route, _, _) in enumerate(turn.packets):
+                for peer in route.machines:
+                    chosen.setdefault(peer, []).append(index)
+            groups = {}
+            for peer, chosen_places in chosen.items():
+                groups.setdefault(tuple(chosen_places), []).append(peer)
+        bundles = []
+        for places, peers in groups.items():
+            for part in _parts(places, encoded):
+                packets = tuple([turn.packets[place][1:] for place in part])
+                bundle = Bundle(packets, tuple([encoded[place] for place in part]))
+                bundles.append((peers, [peer.place for peer in peers], bundle))
+        if machine.meter.runs:
+            machine.meter.charge("encode", sum(map(len, encoded)))
+            machine.meter.charge("frame", sum(len(peers) for peers, _, _ in bundles))
+        return bundles
+
+    def _finish(self, machine: Machine, incarnation: int, turn: Turn, bundles: Sequence[Any]) -> None:
+        """The turn's CPU time is over: records to the disk, the rest when they are durable (4)."""
+        if machine.host is None or machine.incarnation != incarnation:
+            return
+        if turn.records or machine.disk.busy:
+            self.counters.records += len(turn.records)
+            machine.disk.commit(turn.records, partial(self._release, machine, turn, bundles))
+        else:
+            self._release(machine, turn, bundles)
+
+    def _release(self, machine: Machine, turn: Turn, bundles: Sequence[Any]) -> None:
+        """Line 5."""
+        if turn.outputs or turn.faults:
+            self.counters.outputs += len(turn.outputs)
+            self.counters.faults += len(turn.faults)
+            for output in turn.outputs:
+                if type(output) in self._effects:
+                    self._start_effect(machine, output)
+            if self._observer is not None:
+                self._observer.observe(self.clock.now, machine.node, turn.outputs, turn.faults)
+        for peers, places, bundle in bundles:
+            self._transcript.update(b"".join(bundle.encoded))
+            if self._link is None:
+                self._send(machine, peers, places, bundle, None)
+            else:
+                for peer in peers:
+                    header = machine.link_to(peer.node, self._link).send(bundle, self.clock.now)
+                    self._send(machine, (peer,), (peer.place,), bundle, header)
+        if self._link is not None and bundles:
+            self._schedule(machine)
+
+    def _send(
+        self,
+        machine: Machine,
+        peers: Sequence[Machine],
+        places: Sequence[int],
+        bundle: Bundle,
+        header: LinkHeader | None,
+    ) -> None:
+        self._frames_made += 1
+        frame = SimulatedFrame(machine.node, bundle, header, self._frames_made % self._sample_every == 0)
+        self.counters.frames += len(peers)
+        self.counters.bytes += frame.size * len(peers)
+        self.network.send(machine.place, peers, places, frame, frame.size)
+
+    def _service_links(self, machine: Machine, now: Instant) -> None:
+        """Send again what was not acknowledged in time, and acknowledgements that found no frame to ride on."""
+        for node, link in machine.links.items():
+            due = link.deadline
+            if due is None or due > now:
+                continue
+            peer = self.machines[node]
+            resent = link.resent
+            for header, bundle in link.handle_timer(now):
+                machine.meter.charge("frame")
+                self._send(machine, (peer,), (peer.place,), bundle or EMPTY_BUNDLE, header)
+            self.counters.resent += link.resent - resent
+
+    def _start_effect(self, machine: Machine, need: Any) -> None:
+        effect = self._effects[type(need)](machine.node, need, machine.effect_stream)
+        if effect is None:
+            return
+        begins = self.now
+        if effect.mines:
+            begins = max(begins, machine.mining_until)
+            machine.mining_until = begins + effect.duration
+        answer = GivenInput(effect.answer, machine.incarnation, effect.operations)
+        self.clock.arrive(machine, answer, begins + effect.duration)
+
+    def _schedule(self, machine: Machine) -> None:
+        """Line 6."""
+        deadline = machine.deadline()
+        if deadline is not None:
+            self._wake(machine, max(deadline, machine.busy_until, machine.paused_until, self.clock.now))
+
+    def _wake(self, machine: Machine, at: Instant) -> None:
+        if machine.wakes_at is None or at < machine.wakes_at:
+            machine.wakes_at = at
+            self.clock.arrive(machine, WAKE, at)
+
+
+def _parts(places: tuple[int, ...], encoded: Sequence[bytes]) -> list[tuple[int, ...]]:
+    """The places of the packets of one frame, or of several when they are too many bytes for one."""
+    if sum(len(encoded[place]) for place in places) <= PACKETS_SIZE_MAX:
+        return [places]
+    parts: list[list[int]] = [[]]
+    size = 0
+    for place in places:
+        if len(encoded[place]) > PACKETS_SIZE_MAX:
+            raise Rejected("oversized", f"a packet of {len(encoded[place])} bytes, at most {PACKETS_SIZE_MAX} expected")
+        size += len(encoded[place])
+        if size > PACKETS_SIZE_MAX:
+            parts.append([])
+            size = len(encoded[place])
+        parts[-1].append(place)
+    return [tuple(part) for part in parts]

@@ -1,0 +1,65 @@
+"""Frames: what travels between two hosts, and the one codec in which all messages meet.
+
+A frame bundles what one host has for one peer at one time: ``[link header or nil, [[path, message], ...]]``, canonical
+MessagePack. A packet (path and message) is encoded once for all its recipients; a frame is put together from the bytes
+of its packets. What can't be decoded is refused whole: a correct peer does not send it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ledger.kernel.automaton import Path
+from ledger.kernel.encoding import FRAME_SIZE_MAX, Codec, Value
+from node.link import LinkHeader
+
+Packet: TypeAlias = tuple[Path, Value]
+Frame: TypeAlias = tuple[LinkHeader | None, tuple[Packet, ...]]
+
+PACKETS_SIZE_MAX = FRAME_SIZE_MAX - 65536
+"""Bytes of packets in one frame: what is left is for the largest header."""
+_NO_HEADER = b"\xc0"
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Wire:
+    """Encodes packets and frames, and decodes frames whose messages are of these kinds (a union of ``Value`` types)."""
+
+    def __init__(self, messages: Any) -> None:
+        self._codec: Codec[Frame] = Codec(tuple[LinkHeader | None, tuple[tuple[Path, messages], ...]])
+
+    def packet(self, path: Path, message: Value) -> bytes:
+        """The bytes of one packet, for all its recipients."""
+        return _encode((path, message))
+
+    def frame(self, header: LinkHeader | None, packets: Sequence[bytes]) -> bytes:
+        """The bytes of a frame of these packets."""
+        return b"".join((b"\x92", header_bytes(header), _array_head(len(packets)), *packets))
+
+    def decode(self, data: bytes) -> Frame:
+        """The frame.
+
+        Errors: ``Rejected("undecodable", ...)``.
+        """
+        return self._codec.decode(data)
+
+
+def header_bytes(header: LinkHeader | None) -> bytes:
+    """The bytes of a frame's header."""
+    return _NO_HEADER if header is None else _encode(header)
+
+
+def frame_size(header: LinkHeader | None, packets: Sequence[bytes]) -> int:
+    """How long the frame of these packets is, without putting it together."""
+    return 1 + len(header_bytes(header)) + len(_array_head(len(packets))) + sum(map(len, packets))
+
+
+def _array_head(length: int) -> bytes:
+    if length < 16:
+        return bytes((0x90 | length,))
+    if length < 65536:
+        return b"\xdc" + length.to_bytes(2, "big")
+    return b"\xdd" + length.to_bytes(4, "big")

@@ -33,8 +33,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Protocol, TypeAlias
 
-import msgspec
-
+from ledger.kernel.encoding import Frozen
 from market.orders import ASK, BID, Crossing, Order, Side, crossing_of, demand_of, supply_of
 from market.sharing import apportion
 from market.units import MicroPence, MicroPencePerWattHour, WattHours
@@ -42,7 +41,7 @@ from market.units import MicroPence, MicroPencePerWattHour, WattHours
 PriceRule: TypeAlias = Literal["marginal_pair", "competitive"]
 
 
-class Clearing(msgspec.Struct, frozen=True):
+class Clearing(Frozen):
     """What a mechanism made of a book. ``fills`` has the Wh that each order trades, in the sequence of the orders."""
 
     price: MicroPencePerWattHour | None
@@ -87,7 +86,7 @@ class Mechanism(Protocol):
         ...
 
 
-class FullMatch(msgspec.Struct, frozen=True):
+class FullMatch(Frozen):
     """The paper's mechanism: the short side trades in full, within the reserves."""
 
     price_rule: PriceRule = "competitive"
@@ -113,7 +112,7 @@ class FullMatch(msgspec.Struct, frozen=True):
         return _competitive_price(crossing)
 
 
-class Strict(msgspec.Struct, frozen=True):
+class Strict(Frozen):
     """A price is a limit: only what crosses trades, at the middle of the competitive interval."""
 
     def tentative_price(self, orders: Sequence[Order]) -> MicroPencePerWattHour | None:

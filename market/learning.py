@@ -33,9 +33,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Protocol, TypeAlias
 
-import msgspec
-
-from ledger.kernel.encoding import Value
+from ledger.kernel.encoding import Frozen, Value
 from market.orders import BID, Side
 from market.units import MicroPencePerWattHour, Tariff, WattHours
 
@@ -99,7 +97,7 @@ class QuoteRule(Protocol):
         ...
 
 
-class CorrectedEquations(msgspec.Struct, frozen=True):
+class CorrectedEquations(Frozen):
     """Equations (2) and (3) as the text and the figure of the paper mean them: lines 1 to 3."""
 
     def quote(
@@ -124,7 +122,7 @@ class CorrectedEquations(msgspec.Struct, frozen=True):
         return low
 
 
-class PrintedEquations(msgspec.Struct, frozen=True):
+class PrintedEquations(Frozen):
     """Equations (2) and (3) to the letter: each half runs backwards, from one end of the band to the market's price."""
 
     def quote(
@@ -164,7 +162,7 @@ class LearningRule(Protocol):
         ...
 
 
-class CorrectedAlgorithm(msgspec.Struct, frozen=True):
+class CorrectedAlgorithm(Frozen):
     """Algorithm 1 as the paper's results mean it: the long side is forced (lines 4 and 5). ``rate`` is b, in millionths."""
 
     rate: int = LEARNING_RATE
@@ -182,7 +180,7 @@ class CorrectedAlgorithm(msgspec.Struct, frozen=True):
         return _learned(self.forces(side, quote, held), self.rate, side, aggressiveness, quote, held)
 
 
-class PrintedAlgorithm(msgspec.Struct, frozen=True):
+class PrintedAlgorithm(Frozen):
     """Algorithm 1 to the letter: the short side is forced, a seller when its ask is already below the price."""
 
     rate: int = LEARNING_RATE

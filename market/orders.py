@@ -13,9 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
-import msgspec
-
-from ledger.kernel.encoding import Natural, Value
+from ledger.kernel.encoding import Frozen, Natural, Value
 from ledger.kernel.rejection import require
 from market.units import MicroPencePerWattHour, Tariff, WattHours
 
@@ -33,7 +31,7 @@ class Order(Value):
     price: Natural
 
 
-class Crossing(msgspec.Struct, frozen=True):
+class Crossing(Frozen):
     """Where the bids, walked down from the dearest Wh, meet the asks, walked up from the cheapest.
 
     ``energy`` is how many Wh cross (the bid is at least the ask), ``marginal_bid`` and ``marginal_ask`` are the prices of

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
+from ledger.kernel.encoding import Frozen
 from market.bidders.bidder import Bidder, Seat, Session
 from market.clearing import Clearing, Mechanism
 from market.learning import BiddingRound
@@ -28,7 +27,7 @@ ROUNDS_MAX = 20
 """Delegated rounds run inside one call of a contract; quotes settle in far fewer."""
 
 
-class DelegatedBidding(msgspec.Struct, frozen=True):
+class DelegatedBidding(Frozen):
     """What delegated rounds led to: the rounds held, the orders that stood in the last one, and their clearing."""
 
     rounds: tuple[BiddingRound, ...]

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import msgspec
-
-from ledger.kernel.encoding import Plain, Value, digest
+from ledger.kernel.encoding import Frozen, Plain, Value, digest
 from ledger.kernel.rng import Stream, stream
 from market.learning import Aggressiveness, BiddingRound
 from market.orders import Side
 from market.units import MicroPencePerWattHour, Tariff
 
 
-class Session(msgspec.Struct, frozen=True):
+class Session(Frozen):
     """The market of one delivery interval on one chain: the contract's seed, names, and the main grid's prices."""
 
     seed: bytes
@@ -27,7 +25,7 @@ class Session(msgspec.Struct, frozen=True):
     tariff: Tariff
 
 
-class Seat(msgspec.Struct, frozen=True):
+class Seat(Frozen):
     """A bidder's place in a session. The participant is the name of its account on the chain."""
 
     session: Session

@@ -7,15 +7,14 @@ a loss. It shows what the mechanism rewards; under strict clearing the same bidd
 
 from __future__ import annotations
 
-import msgspec
-
+from ledger.kernel.encoding import Frozen
 from market.bidders.bidder import BidderState, Seat
 from market.learning import BiddingRound
 from market.orders import Side, favourable_price
 from market.units import MicroPencePerWattHour
 
 
-class FavourableBidder(msgspec.Struct, frozen=True):
+class FavourableBidder(Frozen):
     """Never learns."""
 
     def first_quote(self, seat: Seat) -> BidderState:

@@ -13,15 +13,14 @@ over different draws is still there after ten rounds.
 
 from __future__ import annotations
 
-import msgspec
-
+from ledger.kernel.encoding import Frozen
 from market.bidders.bidder import BidderState, Seat
 from market.learning import BiddingRound, CorrectedAlgorithm, CorrectedEquations, LearningRule, QuoteRule
 from market.orders import Side
 from market.units import MicroPencePerWattHour
 
 
-class PaperBidder(msgspec.Struct, frozen=True):
+class PaperBidder(Frozen):
     """Quotes by ``equations``, learns by ``algorithm``."""
 
     equations: QuoteRule = CorrectedEquations()

@@ -216,8 +216,8 @@ class BinaryAgreement(Automaton[VoteGiven | CoinLearned, AgreementMessage, BitDe
             return self._blame(sender, "round_out_of_bounds", f"round {message.round}")
         if self._done.setdefault(sender, message.round) != message.round:
             return self._blame(sender, "equivocation", "done for the first time in two rounds")
-        if not self.terminated:
-            self.terminated = self._outrun()
+        if self._decided_round is not None and message.round < self._decided_round:
+            self.terminated = self.terminated or self._outrun()
         return NOTHING
 
     def _handle_coin_learned(self, input: CoinLearned) -> Step[BitDecided | CoinNeeded]:

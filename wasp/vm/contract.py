@@ -155,6 +155,11 @@ class Contract(ABC):
     """A contract: its name, its doors, its due moments."""
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Stands in the chain's registry; grows when the contract's behaviour changes."""
+    answers: ClassVar[tuple[str, ...]] = ("returned",)
+    """Entry points for the answers of other chains. What comes with a failed answer stays with this contract; what comes
+    with any other failed message goes back to its sender's ``returned``. So no failure is ever sent to and fro."""
 
     @property
     @abstractmethod

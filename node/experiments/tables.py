@@ -85,8 +85,8 @@ class Tables:
                 "money": INT,  # paid (bid) or received (ask) for what was ordered
                 "load_wh": INT,
                 "generation_wh": INT,
-                "metered_wh": INT,  # net: load - generation
-                "imbalance_wh": INT,  # metered - ordered, signed; bought above 0, sold below
+                "metered_wh": INT,  # net: generation - load
+                "imbalance_wh": INT,  # metered - ordered (an ask counts above 0, a bid below); sold above 0, bought below
                 "imbalance_money": INT,
                 "assumed": INT,  # 1 when no reading came in time
             },

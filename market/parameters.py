@@ -19,6 +19,8 @@ residuals will miss them.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import MINUTE, SECOND, Duration, Instant
 from ledger.kernel.rejection import require
@@ -98,7 +100,7 @@ class MarketParameters(Frozen):
         return tuple(
             f"the gates of levels {level} and {level + 1} are {lower - upper} microseconds apart, "
             f"at least {2 * confirmation_expected} expected: twice the time of a confirmation"
-            for level, (lower, upper) in enumerate(zip(self.gates, self.gates[1:], strict=False))
+            for level, (lower, upper) in enumerate(pairwise(self.gates))
             if lower - upper < 2 * confirmation_expected
         )
 
@@ -149,7 +151,7 @@ def _problems(market: MarketParameters) -> list[str]:
     problems = [problem for holds, problem in checks if not holds]
     if not gates:
         return problems
-    if any(lower <= upper for lower, upper in zip(gates, gates[1:], strict=False)):
+    if any(lower <= upper for lower, upper in pairwise(gates)):
         problems.append(f"gates is {gates}, falling numbers expected: a parent's gate is later than its children's")
     if gates[-1] < 0:
         problems.append(f"the last gate is {-gates[-1]} microseconds after delivery begins, not after it expected")

@@ -41,6 +41,11 @@ class Table:
         place = list(self.columns).index(name)
         return [row[place] for row in self.rows]
 
+    def select(self, *names: str) -> list[tuple[Any, ...]]:
+        """The rows under some of the columns, in the order that is asked for."""
+        places = [list(self.columns).index(name) for name in names]
+        return [tuple(row[place] for place in places) for row in self.rows]
+
 
 def digest_of_results(tables: Sequence[Table], summary: Mapping[str, Any]) -> str:
     """32 bytes of BLAKE2b, in hex, over all rows and the summary."""

@@ -15,7 +15,12 @@ import msgspec
 from ledger.kernel.automaton import Path
 from ledger.kernel.encoding import FRAME_SIZE_MAX, Codec, Value
 from node.link import LinkHeader
+from wasp.committee_log import CommitteeLogMessage
+from wasp.consensus.consensus import ConsensusMessage
+from wasp.mempool import MempoolMessage
 
+HostMessage: TypeAlias = ConsensusMessage | MempoolMessage | CommitteeLogMessage
+"""Every message that hosts exchange. A new module with messages is added here."""
 Packet: TypeAlias = tuple[Path, Value]
 Frame: TypeAlias = tuple[LinkHeader | None, tuple[Packet, ...]]
 
@@ -28,7 +33,7 @@ _encode = msgspec.msgpack.Encoder().encode
 class Wire:
     """Encodes packets and frames, and decodes frames whose messages are of these kinds (a union of ``Value`` types)."""
 
-    def __init__(self, messages: Any) -> None:
+    def __init__(self, messages: Any = HostMessage) -> None:
         self._codec: Codec[Frame] = Codec(tuple[LinkHeader | None, tuple[tuple[Path, messages], ...]])
 
     def packet(self, path: Path, message: Value) -> bytes:

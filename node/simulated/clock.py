@@ -37,7 +37,6 @@ class VirtualClock(simpy.Environment):
         self._handle_arrivals = handle_arrivals
         self._agenda: dict[Instant, list[Arrival]] = {}
         self._instants: list[Instant] = []
-        self.instants_passed = 0
 
     @property
     def now(self) -> Instant:
@@ -94,7 +93,6 @@ class VirtualClock(simpy.Environment):
         instants, queue = self._instants, self._queue
         if instants and not (queue and queue[0][0] <= instants[0]):
             self._now = instant = heappop(instants)
-            self.instants_passed += 1
             self._handle_arrivals(self._agenda.pop(instant))
         elif queue:
             super().step()
@@ -108,9 +106,20 @@ class VirtualClock(simpy.Environment):
 
     def run_through(self, instant: Instant) -> None:
         """Everything up to this instant happens, what happens at it included; then it is the present."""
-        while self.peek() <= instant:
-            self.step()
+        self.run_events(instant)
         self._now = max(self._now, instant)
+
+    def run_events(self, limit: Instant) -> bool:
+        """Everything up to this instant happens; whether nothing more is going to. The present is where it stopped."""
+        instants, agenda, queue, handle = self._instants, self._agenda, self._queue, self._handle_arrivals
+        while True:
+            if instants and instants[0] <= limit and not (queue and queue[0][0] <= instants[0]):
+                self._now = instant = heappop(instants)
+                handle(agenda.pop(instant))
+            elif queue and queue[0][0] <= limit:
+                super().step()
+            else:
+                return not instants and not queue
 
 
 class SkewedClock:

@@ -1,27 +1,26 @@
 """How needs are answered that take time: an effect handler per type of need.
 
-A need is an output, its answer an input (``PowNeeded`` -> ``PowFound``). When a need is released, the handler with its type
+A need is an output, its answer an input (``PowNeeded`` -> ``PowFound``). When a need is released, the handler of its type
 says what the answer will be, how long it takes, and whether the work occupies the host's mining core, on which one thing
 is done at a time. The answer is lost when the host crashes before.
 
-Proof of work, sampled: the number of hashes until the first success, with probability 2^-difficulty each, is geometric;
-the handler draws it by inversion and divides by the hash rate, rounding up to the microsecond.
+Proof of work: a grinder of the ledger finds the nonce, really or by the model, and tells how many hashes it took; divided
+by the hash rate and rounded up to the microsecond, that is how long it takes here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import ceil, log, log1p
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import SECOND, Duration
 from ledger.kernel.rng import Stream
+from ledger.pow import Grinder, ModelGrinder, RealGrinder, Work
 from node.hardware import Operation
 
-DIFFICULTY_MAX = 256
-"""No hash has more leading zero bits."""
+PowKind: TypeAlias = Literal["real", "model"]
 
 
 class Effect(Frozen):
@@ -46,43 +45,33 @@ class EffectHandler(Protocol):
 Effects: TypeAlias = Mapping[type, EffectHandler]
 
 
-def sampled_attempts(difficulty: int, stream: Stream) -> int:
-    """How many hashes it takes until one has this many leading zero bits: geometric with p = 2^-difficulty."""
-    assert 0 <= difficulty <= DIFFICULTY_MAX
-    if difficulty == 0:
-        return 1
-    return max(1, ceil(log(1.0 - stream.random()) / log1p(-(2.0**-difficulty))))
+class ProofOfWork:
+    """Answers a need for proof of work.
 
-
-class SampledProofOfWork:
-    """Answers a need for proof of work without grinding.
-
-    ``difficulty_of(need)`` are its bits, ``answer_of(need)`` is the answer: its nonce is one that the model of proof of
-    work accepts.
+    ``asked_by(need)`` are the data and the difficulty; ``answer_to(need, work)`` is the input with the nonce.
     """
 
-    def __init__(self, hash_rate: int, difficulty_of: Callable[[Any], int], answer_of: Callable[[Any], Any]) -> None:
+    def __init__(
+        self,
+        kind: PowKind,
+        hash_rate: int,
+        asked_by: Callable[[Any], tuple[bytes, int]],
+        answer_to: Callable[[Any, Work], Any],
+    ) -> None:
+        self._kind = kind
         self._hash_rate = hash_rate
-        self._difficulty_of = difficulty_of
-        self._answer_of = answer_of
+        self._asked_by = asked_by
+        self._answer_to = answer_to
+        self.hashes = 0
+        """By all nodes together, for reports of energy."""
 
     def __call__(self, node: NodeId, need: Any, stream: Stream) -> Effect:
-        attempts = sampled_attempts(self._difficulty_of(need), stream)
-        return Effect(self._answer_of(need), hashing_time(attempts, self._hash_rate), mines=True)
+        grinder: Grinder = RealGrinder() if self._kind == "real" else ModelGrinder(stream)
+        work = grinder.grind(*self._asked_by(need))
+        self.hashes += work.hashes
+        return Effect(self._answer_to(need, work), hashing_time(work.hashes, self._hash_rate), mines=True)
 
 
-class GroundProofOfWork:
-    """Answers a need for proof of work by really grinding: ``grind(need)`` gives the answer and how many hashes it took."""
-
-    def __init__(self, hash_rate: int, grind: Callable[[Any], tuple[Any, int]]) -> None:
-        self._hash_rate = hash_rate
-        self._grind = grind
-
-    def __call__(self, node: NodeId, need: Any, stream: Stream) -> Effect:
-        answer, attempts = self._grind(need)
-        return Effect(answer, hashing_time(attempts, self._hash_rate), mines=True)
-
-
-def hashing_time(attempts: int, hash_rate: int) -> Duration:
+def hashing_time(hashes: int, hash_rate: int) -> Duration:
     """Microseconds that so many hashes take, rounded up."""
-    return -(-attempts * SECOND // hash_rate)
+    return -(-hashes * SECOND // hash_rate)

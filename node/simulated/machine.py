@@ -121,10 +121,9 @@ class Routes(dict[tuple[NodeId, ...], Route]):
 class Turn:
     """What one turn of a machine made its host want."""
 
-    __slots__ = ("faults", "frames", "outputs", "packets", "records")
+    __slots__ = ("faults", "outputs", "packets", "records")
 
     def __init__(self) -> None:
-        self.frames = 0
         self.records: list[Record] = []
         self.packets: list[tuple[Route, Path, Value]] = []
         self.outputs: list[Any] = []
@@ -134,7 +133,7 @@ class Turn:
 class Counters:
     """What happened in a run."""
 
-    __slots__ = ("bytes", "duplicates", "faults", "frames", "inputs", "lost_inputs", "messages", "outputs",
+    __slots__ = ("bytes", "delivered", "duplicates", "faults", "frames", "inputs", "lost_inputs", "messages", "outputs",
                  "own_messages", "records", "resent", "timers", "turns")  # fmt: skip
 
     def __init__(self) -> None:
@@ -150,6 +149,8 @@ class Counters:
         """Copies of frames sent."""
         self.bytes = 0
         """Of these."""
+        self.delivered = 0
+        """Copies of frames handled."""
         self.duplicates = 0
         """Frames that a link recognised as already received."""
         self.resent = 0
@@ -184,17 +185,21 @@ class Machine:
         self.place = place
         self.factory = factory
         self.meter = meter
+        self.metered = meter.runs
         self.disk = disk
         self.clock = SkewedClock()
         self.host: Automaton[Any, Any, Any] | None = None
         self.incarnation = 0
         self.inbox: list[Any] = []
-        self.busy_until: Instant = 0
+        self.due: Instant | None = None
+        """The host's deadline after the last turn, by the node's own clock."""
+        self._blank = Turn()
+        self.free_at: Instant = 0
+        """When the next turn may begin: the CPU is free and the machine is not paused. Of no meaning while it is down."""
         self.mining_until: Instant = 0
         self.wakes_at: Instant | None = None
         self.links: dict[NodeId, Link[Bundle]] = {}
         self.routes = Routes(node, machines)
-        self.paused_until: Instant = 0
         self.expects_nonsense = False
         """Whether some host is made to send what can't be decoded; else that is an error of this program."""
         self.event: Any = None
@@ -206,14 +211,15 @@ class Machine:
         """Build the host from what is on the disk."""
         self.incarnation += 1
         self.host = self.factory(Boot(self.disk.records, self.clock.local(now), self.incarnation, self.meter))
-        self.busy_until = now + self.meter.settle()
+        self.due = self.host.deadline
+        self.free_at = now + self.meter.settle()
 
-    def turn(self, now: Instant, wire: Wire, link: LinkParameters | None, counters: Counters) -> Turn:
-        """Handle all that waits, and the deadline if it has come."""
+    def turn(self, now: Instant, wire: Wire, link: LinkParameters | None, counters: Counters) -> Turn | None:
+        """Handle all that waits, and the deadline if it has come; None when nothing came of it."""
         assert self.host is not None
         inbox, self.inbox = self.inbox, []
-        host, local, turn = self.host, self.clock.local(now), Turn()
-        handle_message, meter = host.handle_message, self.meter
+        host, local, turn = self.host, self.clock.local(now), self._blank
+        handle_message = host.handle_message
         frames = messages = inputs = 0
         for item in inbox:
             if type(item) is SimulatedFrame:
@@ -223,9 +229,9 @@ class Machine:
                 packets, sender = item.bundle.packets, item.sender
                 if item.sample:
                     packets = self._decoded(item, wire, turn)
-                if meter.runs:
-                    meter.charge("frame")
-                    meter.charge("decode", item.size)
+                if self.metered:
+                    self.meter.charge("frame")
+                    self.meter.charge("decode", item.size)
                 messages += len(packets)
                 for path, message in packets:
                     self.event = message
@@ -235,25 +241,28 @@ class Machine:
             elif type(item) is GivenInput and item.incarnation in (None, self.incarnation):
                 inputs += 1
                 for operation, amount in item.operations:
-                    meter.charge(operation, amount)
+                    self.meter.charge(operation, amount)
                 self.event = item.input
                 self._absorb(host.handle_input(item.input, local), local, turn, counters)
-        deadline = host.deadline
-        if deadline is not None and deadline <= local:
+        due = host.deadline
+        if due is not None and due <= local:
             counters.timers += 1
             self.event = "the deadline"
             self._absorb(host.handle_timer(local), local, turn, counters)
-        turn.frames = frames
+            due = host.deadline
+        self.due = due
+        counters.delivered += frames
         counters.messages += messages
         counters.inputs += inputs
         counters.turns += 1
-        return turn
+        if turn.packets or turn.outputs or turn.records or turn.faults:
+            self._blank = Turn()
+            return turn
+        return None
 
     def deadline(self) -> Instant | None:
         """The instant of virtual time at which this machine must act without being told to."""
-        assert self.host is not None
-        local = self.host.deadline
-        due = None if local is None else self.clock.when(local)
+        due = None if self.due is None else self.clock.when(self.due)
         if not self.links:
             return due
         return earliest(due, *[link.deadline for link in self.links.values()])
@@ -303,8 +312,7 @@ class Machine:
         assert frame.header is not None
         if self.link_to(frame.sender, link).receive(frame.header, now):
             return True
-        if self.meter.runs:
-            self.meter.charge("frame")
+        self.meter.charge("frame")
         if frame.header.sequence:
             counters.duplicates += 1
         return False

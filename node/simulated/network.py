@@ -9,7 +9,7 @@ The way of a frame to each of its recipients:
 3. It arrives after the delay that the model draws plus the link's extra delay; with ``ordered`` not before an earlier one.
 4. With the link's duplication it arrives once more, after a delay of its own.
 
-Conservation: sent + duplicated = delivered + dropped (by reason) + under way, in frames, at any time.
+Conservation: sent + duplicated = handled + dropped (by reason) + under way, in copies of frames, at any time.
 What is not modelled: the recipient's card, queues within the network, packets below the size of a frame.
 """
 
@@ -89,7 +89,6 @@ class Network:
         self._latest: dict[tuple[int, int], Instant] = {}
         self.sent = 0
         self.duplicated = 0
-        self.delivered = 0
         self.dropped: Counter[str] = Counter()
         self._settle()
 

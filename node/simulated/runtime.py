@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
+from struct import pack
 from typing import Any, Protocol
 
 from ledger.kernel.automaton import Fault, NodeId
@@ -63,8 +64,10 @@ from node.wire import PACKETS_SIZE_MAX, Wire
 
 SAMPLE_EVERY = 256
 """With ``codec="sample"`` every frame with this stride is encoded and decoded: under a per cent of the time."""
-TURNS_PER_INSTANT_MAX = 10_000
-"""A machine that has so many turns without time passing is in a loop."""
+ROUNDS_PER_INSTANT_MAX = 10_000
+"""When so much follows upon each other without time passing, some host is in a loop."""
+ORDER_KEPT_MAX = 4096
+"""Entries of the order of events that are digested together: singly, digesting would cost as much as handling."""
 
 
 class Observer(Protocol):
@@ -135,7 +138,8 @@ class SimulatedRuntime:
         self._link = link or (LinkParameters() if lossy else None)
         self._transcript = blake2b(digest_size=32)
         self._instant = start
-        self._turns_at_instant = 0
+        self._rounds_at_instant = 0
+        self._order: list[int] = []
         self.machines: dict[NodeId, Machine] = {}
         for place, (node, factory) in enumerate(hosts.items()):
             profile = hardware.get(node) if isinstance(hardware, Mapping) else hardware
@@ -158,6 +162,7 @@ class SimulatedRuntime:
     @property
     def transcript(self) -> bytes:
         """The digest of all that the machines handled and sent so far, in order."""
+        self._digest_order()
         return self._transcript.copy().digest()
 
     def host(self, node: NodeId) -> Any:
@@ -170,9 +175,7 @@ class SimulatedRuntime:
 
     def run_until_idle(self, limit: Instant) -> bool:
         """Run until nothing is going to happen any more, at most through the instant ``limit``; whether it is idle."""
-        while (instant := self.clock.peek()) <= limit:
-            self.clock.run_through(int(instant))
-        return self.clock.peek() == float("inf")
+        return self.clock.run_events(limit)
 
     def frames_under_way(self) -> int:
         """Copies of frames that were sent and neither handled nor dropped, counted one by one."""
@@ -193,8 +196,8 @@ class SimulatedRuntime:
                     self._boot(self.machines[fault.node])
             case Pause():
                 machine = self.machines[fault.node]
-                machine.paused_until = max(machine.paused_until, self.now + fault.duration)
-                self._wake(machine, machine.paused_until)
+                machine.free_at = max(machine.free_at, self.now + fault.duration)
+                self._wake(machine, machine.free_at)
             case SlowCpu():
                 self.machines[fault.node].meter.slowness = fault.per_cent
             case Partition():
@@ -226,7 +229,7 @@ class SimulatedRuntime:
         machine.host = None
         machine.links = {}
         machine.wakes_at = None
-        machine.busy_until = machine.mining_until = machine.paused_until = self.now
+        machine.mining_until = self.now
         machine.meter.settle()
         self._discard(machine)
 
@@ -251,41 +254,46 @@ class SimulatedRuntime:
                     touched.append(receiver)
                 inbox.append(item)
         now = self.clock.now
-        if now != self._instant:
-            self._instant, self._turns_at_instant = now, 0
-        self._turns_at_instant += 1
-        assert self._turns_at_instant < TURNS_PER_INSTANT_MAX, f"time stands still at {now}: {touched[0].node}"
+        if now == self._instant:
+            self._rounds_at_instant += 1
+            assert self._rounds_at_instant < ROUNDS_PER_INSTANT_MAX, f"time stands still at {now}: {touched[0].node}"
+        else:
+            self._instant, self._rounds_at_instant = now, 0
+        order = self._order
+        order.append(now)
         for machine in touched:
-            if machine.wakes_at is not None and machine.wakes_at <= now:
-                machine.wakes_at = None
-            if not machine.inbox:  # touched twice
-                continue
             if machine.host is None:
                 self._discard(machine)
-            elif machine.busy_until > now or machine.paused_until > now:
-                self._wake(machine, max(machine.busy_until, machine.paused_until))
-            else:
+            elif machine.free_at > now:
+                self._wake(machine, machine.free_at)
+            elif machine.inbox:  # which is empty when it was touched twice
+                order.append(machine.place << 32 | len(machine.inbox))
                 self._turn(machine, now)
+        if len(order) > ORDER_KEPT_MAX:
+            self._digest_order()
+
+    def _digest_order(self) -> None:
+        self._transcript.update(pack(f"<{len(self._order)}q", *self._order))
+        self._order.clear()
 
     def _turn(self, machine: Machine, now: Instant) -> None:
         """Lines 1 to 4."""
-        self._transcript.update(b"%d %d %d;" % (now, machine.place, len(machine.inbox)))
         try:
             turn = machine.turn(now, self._wire, self._link, self.counters)
-            bundles = self._bundles(machine, turn) if turn.packets else ()
+            bundles = self._bundles(machine, turn) if turn is not None and turn.packets else ()
         except Exception as error:
             raise self._failed(machine) from error
-        self.network.delivered += turn.frames
         if machine.links:
             self._service_links(machine, now)
-        duration = machine.meter.settle() if machine.meter.runs else 0
-        if turn.records or turn.packets or turn.outputs or turn.faults:
+        duration = machine.meter.settle() if machine.metered else 0
+        if turn is not None:
             if duration:
                 self.clock.call_at(now + duration, partial(self._finish, machine, machine.incarnation, turn, bundles))
             else:
                 self._finish(machine, machine.incarnation, turn, bundles)
-        machine.busy_until = now + duration
-        self._schedule(machine)
+        machine.free_at = now + duration
+        if machine.due is not None or machine.links:
+            self._schedule(machine)
 
     def _bundles(self, machine: Machine, turn: Turn) -> Sequence[tuple[Sequence[Machine], Sequence[int], Bundle]]:
         """Line 2: who gets what, in the order of the first packet for each; the cost of encoding and sending is charged."""
@@ -307,7 +315,7 @@ class SimulatedRuntime:
                 packets = tuple([turn.packets[place][1:] for place in part])
                 bundle = Bundle(packets, tuple([encoded[place] for place in part]))
                 bundles.append((peers, [peer.place for peer in peers], bundle))
-        if machine.meter.runs:
+        if machine.metered:
             machine.meter.charge("encode", sum(map(len, encoded)))
             machine.meter.charge("frame", sum(len(peers) for peers, _, _ in bundles))
         return bundles
@@ -385,10 +393,10 @@ class SimulatedRuntime:
         """Line 6."""
         deadline = machine.deadline()
         if deadline is not None:
-            self._wake(machine, max(deadline, machine.busy_until, machine.paused_until, self.clock.now))
+            self._wake(machine, max(deadline, machine.free_at, self.clock.now))
 
     def _wake(self, machine: Machine, at: Instant) -> None:
-        if machine.wakes_at is None or at < machine.wakes_at:
+        if machine.wakes_at is None or at < machine.wakes_at or machine.wakes_at <= self.clock.now:
             machine.wakes_at = at
             self.clock.arrive(machine, WAKE, at)
 

@@ -1,0 +1,594 @@
+"""One member's chain: the composite that makes chain blocks of requests, time and confirmed outputs.
+
+::
+
+    requests, outputs -> mempool --+                                     +-> publisher -> layer 1
+    due moments, outbox -----------+-> proposal -> instance -> execution -+-> anchor view <- layer 1
+    votes -> committee log --------+   (one per log index)               +-> active state -> mempool
+
+1.  The log opens an index; its instance begins, with what was held back for it.
+2.  Propose when there is work on the tip of the view: a runnable request, something due by now, or a message in the outbox;
+    not before ``batch_delay`` after the last proposal, and not while the view is full.
+3.  Propose also when f + 1 others have proposed: on the tip, or *empty* while the view is full or unknown.
+4.  A batch is decided: send the signed successor of its base, if this member holds one; else find the requests.
+5.  It can be executed: on the state after its base, at the proposed time, raised to later than the block before.
+6.  Executed: the block becomes durable, then the anchor's essence is signed. Nothing to do, or a spent base: skip.
+7.  The anchor is signed: it joins the view and is published by rank; the active state moves, the next index is voted for.
+8.  Layer 1 confirms or rejects: the view moves, undone blocks give their requests back, missing blocks are fetched.
+
+A proposal is noticed by the first message that a member sends in its own broadcast. All work is judged on the active
+state, so there is none while the tip's state is missing. Due moments and time locks are deadlines, so an idle chain sends nothing.
+
+Invariants: one essence is signed per log index, after its block is durable; the active state is the state of a signed
+or confirmed anchor; a log index ends once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ledger.access import (
+    AnchorConfirmed,
+    ChainSynced,
+    OutputConfirmed,
+    OutputSpent,
+    TransactionAccepted,
+    TransactionConfirmed,
+    TransactionRejected,
+    TransactionSeen,
+)
+from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, Path, Record, Step, StepBuilder
+from ledger.kernel.encoding import Value
+from ledger.kernel.identity import Signer, Verifier
+from ledger.kernel.instant import Instant, earliest
+from ledger.kernel.rng import Stream
+from ledger.kernel.threshold import ThresholdKey
+from ledger.output import AnchorOutput, OutputId, chain_id
+from ledger.transaction import Transaction
+from wasp.anchoring import AnchorView, anchor_essence, anchor_made_by, anchor_of
+from wasp.chain_block import ChainBlock
+from wasp.chain_interface import (
+    AnchorKept,
+    BlockAnchored,
+    BlockConfirmed,
+    BlockExecutionNeeded,
+    BlocksUndone,
+    ChainInput,
+    ChainOutput,
+    ChainParameters,
+    ConfirmationKept,
+    ExecutionCompleted,
+)
+from wasp.chain_view import STAYED, ChainView, Move, StateOfRequests
+from wasp.committee import Committee
+from wasp.committee_log import (
+    CommitteeLog,
+    IndexEnded,
+    IndexOpened,
+    IndexProposed,
+    LogIndexUsed,
+    NextIndexVote,
+    PeerReconnected,
+)
+from wasp.consensus.batch_proposal import REQUESTS_MAX, AnchorReference, BatchProposal
+from wasp.consensus.consensus import (
+    AnchorSigned,
+    BatchDecided,
+    BatchExecuted,
+    Consensus,
+    ConsensusOutput,
+    ExecutionNeeded,
+    IndexSkipped,
+    ProposeBatch,
+    RequestsDelivered,
+    RequestsNeeded,
+    SuccessorKnown,
+)
+from wasp.core_contracts.blocklog import receipt_of
+from wasp.crosschain import Inbox
+from wasp.instances import Instance, Instances
+from wasp.mempool import (
+    ActiveStateMoved,
+    FindRequests,
+    ForgetRequests,
+    InboxGrew,
+    Mempool,
+    MempoolOutput,
+    RequestAnswer,
+    RequestQuery,
+    RequestsFound,
+    SharedRequest,
+    SubmitRequest,
+)
+from wasp.publishing import Publisher
+from wasp.state import State
+from wasp.state_manager import BlocksFetched, ChainBlockAnswer, ChainBlockQuery, SeekBlocks, StateManager
+from wasp.vm.execution import has_outbox, next_due
+from wasp.vm.program import Program
+
+SKIP_DOUBLINGS_MAX = 6
+"""Doublings of the batch delay by skips in a row: a committee that can't agree on a base waits for layer 1, not busily."""
+_MESSAGES: dict[str | int, tuple[type[Value], ...]] = {
+    "log": (NextIndexVote,),
+    "mempool": (SharedRequest, RequestQuery, RequestAnswer),
+    "state": (ChainBlockQuery, ChainBlockAnswer),
+}
+
+
+class Chain(Automaton[ChainInput, Value, ChainOutput]):
+    """One member's part in one chain. Its first deadline is at once: it votes for its first log index."""
+
+    def __init__(
+        self,
+        name: str,
+        network: str,
+        committee: Committee,
+        me: NodeId,
+        signer: Signer,
+        verifier: Verifier,
+        threshold_key: ThresholdKey,
+        program: Program,
+        genesis_block: ChainBlock,
+        genesis_state: State,
+        genesis_anchor: tuple[OutputId, AnchorOutput],
+        parameters: ChainParameters,
+        rng: Stream,
+        used: int = 0,
+    ) -> None:
+        self.name = name
+        self.network = network
+        self.id = chain_id(network, name)
+        self.committee = committee
+        self.me = me
+        self.program = program
+        self.parameters = parameters
+        self.inbox = Inbox(self.id, program.limits.expiry_guard)
+        self.log = CommitteeLog((name, "log"), committee, me, parameters.recovery, used)
+        self.mempool = Mempool(
+            (name, "mempool"),
+            committee,
+            me,
+            verifier,
+            self.inbox,
+            StateOfRequests(genesis_state),
+            parameters.pool,
+            parameters.sharing,
+            rng,
+        )
+        self.states = StateManager(
+            (name, "state"), committee, me, genesis_block, genesis_state, parameters.fetching, rng
+        )
+        self.anchors = AnchorView(anchor_of(*genesis_anchor), parameters.unconfirmed_anchors_max)
+        self.view = ChainView(self.anchors, self.states, genesis_block, genesis_state)
+        self.publisher = Publisher(committee.index[me], committee.n, parameters.publication)
+        self.instances = Instances(committee, parameters.instances_kept, parameters.instances_ahead_max, used)
+        self.synced = False
+        """Whether layer 1 has told its confirmed view in this life."""
+        self._keys = (signer, verifier, threshold_key)
+        self._needs: dict[int, ExecutionNeeded] = {}
+        """By log index: batches of instances that have not ended."""
+        self._executed: set[int] = set()
+        """Log indices whose batch was given to execution."""
+        self._propose_at: Instant = 0
+        """Not before this instant."""
+        self._skips = 0
+        self._work_at: Instant | None = None
+        """When there will be work by time alone."""
+        self._next_due = next_due(program, genesis_state)
+        self._has_outbox = has_outbox(genesis_state)
+
+    @classmethod
+    def restore(cls, records: Iterable[Record], *arguments: Any, **keywords: Any) -> Chain:
+        """The chain of a restarted member, of its records and the arguments of its first life."""
+        values = [record.value for record in records]
+        keywords["used"] = max([value.index for value in values if isinstance(value, LogIndexUsed)], default=0)
+        chain = cls(*arguments, **keywords)
+        chain._restore(values)
+        return chain
+
+    def _restore(self, values: Sequence[Value]) -> None:
+        self.states.restore([value for value in values if isinstance(value, ChainBlock)])
+        for value in values:
+            match value:
+                case AnchorKept():
+                    anchor = anchor_made_by(value.transaction, self.id)
+                    assert anchor is not None, "only anchors of the chain are kept"
+                    self.anchors.sign(anchor)
+                case ConfirmationKept():
+                    self.anchors.confirm(anchor_of(value.anchor_id, value.anchor))
+        self.view.move_active()
+        self.view.move_confirmed()
+        self.states.settle(self.view.confirmed)
+        self._note_active_state()
+
+    # ---------------------------------------------------------------------------------------------------------- doors
+
+    def handle_input(self, input: ChainInput, now: Instant) -> Step[ChainOutput]:
+        step: StepBuilder[ChainOutput] = StepBuilder()
+        match input:
+            case SubmitRequest():
+                self._absorb_mempool(step, self.mempool.handle_input(input, now), now)
+            case ExecutionCompleted():
+                self._handle_executed(step, input, now)
+            case PeerReconnected():
+                self._absorb_log(step, self.log.handle_input(input, now), now)
+            case ChainSynced() | AnchorConfirmed() | OutputConfirmed() | OutputSpent():
+                if input.chain == self.id:
+                    self._handle_confirmed_view(step, input, now)
+            case TransactionSeen():
+                self.publisher.handle_seen(input.transaction_id, now)
+            case TransactionAccepted():
+                self.publisher.handle_accepted(input.transaction_id)
+            case TransactionConfirmed():
+                pass  # the anchor that it made is told as confirmed by itself
+            case TransactionRejected():
+                self._handle_rejected(step, input, now)
+        self._maybe_propose(step, now)
+        return step.build()
+
+    def handle_message(self, sender: NodeId, path: Path, message: Value, now: Instant) -> Step[ChainOutput]:
+        """The one lookup: which leaf a message is for, and whether it may reach it."""
+        if sender not in self.committee:
+            return _fault(sender, "not_a_member", path, type(message).__name__)
+        place = path[1] if len(path) > 1 else ""
+        if isinstance(place, int):
+            return self._handle_instance_message(sender, place, path, message, now)
+        if not isinstance(message, _MESSAGES.get(place, ())) or len(path) != 2:
+            return _fault(sender, "no_such_leaf", path, type(message).__name__)
+        step: StepBuilder[ChainOutput] = StepBuilder()
+        match message:
+            case NextIndexVote():
+                self._absorb_log(step, self.log.handle_message(sender, path, message, now), now)
+            case SharedRequest() | RequestQuery() | RequestAnswer():
+                self._absorb_mempool(step, self.mempool.handle_message(sender, path, message, now), now)
+            case ChainBlockQuery() | ChainBlockAnswer():
+                self._absorb_states(step, self.states.handle_message(sender, path, message, now), now)
+        self._maybe_propose(step, now)
+        return step.build()
+
+    def handle_timer(self, now: Instant) -> Step[ChainOutput]:
+        step: StepBuilder[ChainOutput] = StepBuilder()
+        if _is_due(self.log.deadline, now):
+            self._absorb_log(step, self.log.handle_timer(now), now)
+        if _is_due(self.mempool.deadline, now):
+            self._absorb_mempool(step, self.mempool.handle_timer(now), now)
+        if _is_due(self.states.deadline, now):
+            self._absorb_states(step, self.states.handle_timer(now), now)
+        if _is_due(self.publisher.deadline, now):
+            step.outputs.extend(step.add(self.publisher.handle_timer(now)))
+        for instance in list(self.instances):
+            if _is_due(instance.consensus.deadline, now):
+                self._absorb_instance(step, instance, instance.consensus.handle_timer(now), now)
+        self._maybe_propose(step, now)
+        return step.build()
+
+    @property
+    def deadline(self) -> Instant | None:
+        return earliest(
+            self.log.deadline,
+            self.mempool.deadline,
+            self.states.deadline,
+            self.publisher.deadline,
+            self._work_at,
+            *[instance.consensus.deadline for instance in self.instances],
+        )
+
+    # --------------------------------------------------------------------------------------------------- what is read
+
+    @property
+    def active_block(self) -> ChainBlock:
+        """The newest chain block with a signed anchor."""
+        return self.view.active
+
+    @property
+    def active_state(self) -> State:
+        """The state after it."""
+        return self.view.active_state
+
+    @property
+    def confirmed_block(self) -> ChainBlock:
+        """The newest chain block whose anchor layer 1 has confirmed."""
+        return self.view.confirmed
+
+    @property
+    def confirmed_state(self) -> State:
+        """The state after it."""
+        return self.view.confirmed_state
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Why it waits."""
+        current = self.instances.current
+        tip = self.anchors.tip
+        return {
+            "chain": self.name,
+            "log": self.log.status,
+            "instance": None if current is None else current.consensus.status,
+            "proposal": self._why_no_proposal(),
+            "executions": {index: self._why_no_execution(need) for index, need in self._needs.items()},
+            "mempool": self.mempool.status,
+            "anchors": f"confirmed {self.anchors.confirmed.index}, tip {tip.index}, {len(self.anchors)} unconfirmed",
+            "blocks": f"active {self.view.active.index}, confirmed {self.view.confirmed.index}; {self.states.status}",
+            "publishing": self.publisher.status,
+        }
+
+    # --------------------------------------------------------------------------------------- lines 1 to 3: proposals
+
+    def _absorb_log(self, step: StepBuilder[ChainOutput], child: Step[IndexOpened], now: Instant) -> None:
+        """Line 1."""
+        for opened in step.add(child):
+            index = opened.log_index
+            consensus = Consensus((self.name, index), self.committee, self.me, *self._keys, self.parameters.protocol)
+            instance = self.instances.open(index, consensus)
+            for sender, path, message in self.instances.release(index):
+                self.instances.note_proposal(instance, sender, path)
+                self._absorb_instance(step, instance, consensus.handle_message(sender, path, message, now), now)
+
+    def _maybe_propose(self, step: StepBuilder[ChainOutput], now: Instant) -> None:
+        """Lines 2 and 3."""
+        self._work_at = None
+        instance = self.instances.current
+        if instance is None or instance.consensus.proposed or instance.consensus.ended:
+            return
+        base = self.anchors.base if self.synced else None
+        if self._is_accompanied(instance):
+            self._propose(step, instance, base, now)
+        elif base is not None and self.view.is_current:
+            if not self._has_work(now):
+                work_at = earliest(self._next_due, self.mempool.next_opening(now))
+                self._work_at = None if work_at is None else max(work_at, self._propose_at)
+            elif now < self._propose_at:
+                self._work_at = self._propose_at
+            else:
+                self._propose(step, instance, base, now)
+
+    def _propose(
+        self, step: StepBuilder[ChainOutput], instance: Instance, base: AnchorReference | None, now: Instant
+    ) -> None:
+        requests = self.mempool.proposable(now, self.parameters.policy) if base and self.view.is_current else ()
+        proposal = BatchProposal(base, now, requests[:REQUESTS_MAX])
+        self._propose_at = now + self.parameters.batch_delay
+        self._absorb_log(step, self.log.handle_input(IndexProposed(instance.log_index), now), now)
+        self._absorb_instance(step, instance, instance.consensus.handle_input(ProposeBatch(proposal), now), now)
+
+    def _has_work(self, now: Instant) -> bool:
+        due = self._next_due is not None and self._next_due <= now
+        return due or self._has_outbox or self.mempool.has_proposable(now)
+
+    def _is_accompanied(self, instance: Instance) -> bool:
+        """Whether f + 1 others have proposed: a correct one has work."""
+        others = instance.proposers & ~self.committee.bit[self.me]
+        return others.bit_count() >= self.committee.some_correct
+
+    def _why_no_proposal(self) -> str:
+        instance = self.instances.current
+        if instance is None:
+            return "no log index is open"
+        if instance.consensus.ended:
+            return "the index has ended, the next one is not open"
+        if instance.consensus.proposed:
+            return "proposed"
+        if not self.synced:
+            return "layer 1 has not told its confirmed view"
+        if self.anchors.base is None:
+            return f"{len(self.anchors)} anchors wait for confirmation, as many as may"
+        if not self.view.is_current:
+            return "the state after the tip is missing"
+        return "no work" if self._work_at is None else f"work at {self._work_at}"
+
+    # ------------------------------------------------------------------------------------- lines 4 to 7: an instance
+
+    def _handle_instance_message(
+        self, sender: NodeId, log_index: int, path: Path, message: Value, now: Instant
+    ) -> Step[ChainOutput]:
+        instance = self.instances.find(log_index)
+        if instance is None:
+            if self.instances.hold(sender, log_index, path, message):
+                return NOTHING
+            return _fault(sender, "too_many_messages", path, "for log indices that are not open")
+        joined = self.instances.note_proposal(instance, sender, path)
+        child = instance.consensus.handle_message(sender, path, message, now)
+        if not joined and not child.outputs:
+            return child  # type: ignore[return-value] # a step without outputs is a step of any automaton
+        step: StepBuilder[ChainOutput] = StepBuilder()
+        self._absorb_instance(step, instance, child, now)
+        self._maybe_propose(step, now)
+        return step.build()
+
+    def _absorb_instance(
+        self, step: StepBuilder[ChainOutput], instance: Instance, child: Step[ConsensusOutput], now: Instant
+    ) -> None:
+        for output in step.add(child):
+            match output:
+                case BatchDecided():
+                    step.outputs.append(output)
+                    self._maybe_send_successor(step, instance, now)
+                case RequestsNeeded():
+                    if not instance.consensus.ended:
+                        find = FindRequests(output.log_index, output.requests)
+                        self._absorb_mempool(step, self.mempool.handle_input(find, now), now)
+                case ExecutionNeeded():
+                    if not instance.consensus.ended:
+                        self._needs[output.log_index] = output
+                        self._seek(step, now)
+                        self._maybe_execute(step, output, now)
+                case IndexSkipped():
+                    step.outputs.append(output)
+                    self._skips = min(self._skips + 1, SKIP_DOUBLINGS_MAX)
+                    self._propose_at = max(self._propose_at, now + (self.parameters.batch_delay << self._skips))
+                    self._handle_ended(step, instance, now)
+                case AnchorSigned():
+                    self._skips = 0
+                    self._handle_signed(step, output.transaction, now)
+                    self._handle_ended(step, instance, now)
+
+    def _maybe_send_successor(self, step: StepBuilder[ChainOutput], instance: Instance, now: Instant) -> bool:
+        """Line 4; line 6 for a spent base."""
+        consensus = instance.consensus
+        batch = consensus.batch
+        assert batch is not None
+        successor = self.anchors.successor(batch.base.output_id)
+        if successor is None or consensus.ended:
+            return False
+        self._absorb_instance(step, instance, consensus.handle_input(SuccessorKnown(successor), now), now)
+        return True
+
+    def _maybe_execute(self, step: StepBuilder[ChainOutput], need: ExecutionNeeded, now: Instant) -> None:
+        """Line 5."""
+        instance = self.instances.find(need.log_index)
+        if instance is None or self._maybe_send_successor(step, instance, now) or need.log_index in self._executed:
+            return
+        if self.anchors.is_spent(need.batch.base):
+            self._executed.add(need.log_index)
+            self._absorb_instance(step, instance, instance.consensus.handle_input(BatchExecuted(None), now), now)
+            return
+        base = self.anchors.anchor(need.batch.base.output_id)
+        state = None if base is None else self.states.state(base.block)
+        if base is None or state is None:
+            return
+        previous = self.states.block(base.block)
+        assert previous is not None, "a state is held with its block"
+        self._executed.add(need.log_index)
+        timestamp = max(need.batch.timestamp_proposed, previous.timestamp + 1)
+        step.outputs.append(
+            BlockExecutionNeeded(
+                self.name, need.log_index, state, previous, base.id, timestamp, need.requests, need.entropy
+            )
+        )
+
+    def _why_no_execution(self, need: ExecutionNeeded) -> str:
+        if need.log_index in self._executed:
+            return "given to execution"
+        if self.anchors.anchor(need.batch.base.output_id) is None:
+            return "the base anchor is unknown here"
+        return "the state after the base anchor is missing"
+
+    def _handle_executed(self, step: StepBuilder[ChainOutput], input: ExecutionCompleted, now: Instant) -> None:
+        """Line 6."""
+        need, execution = self._needs.get(input.log_index), input.execution
+        if execution is not None and self.states.state(execution.block.previous) is not None:
+            step.add(self.states.hold(execution.block, execution.state))
+            self._follow(step, now)
+        instance = self.instances.find(input.log_index)
+        if need is None or instance is None or self._maybe_send_successor(step, instance, now):
+            return
+        base = self.anchors.anchor(need.batch.base.output_id)
+        essence = None
+        if execution is not None and base is not None and not self.anchors.is_spent(need.batch.base):
+            consumed = tuple([request.output_id for request in execution.consumed])
+            essence = anchor_essence(self.network, base, execution.block, execution.funds, consumed, execution.outgoing)
+        self._absorb_instance(step, instance, instance.consensus.handle_input(BatchExecuted(essence), now), now)
+
+    def _handle_signed(self, step: StepBuilder[ChainOutput], transaction: Transaction, now: Instant) -> None:
+        """Line 7."""
+        anchor = anchor_made_by(transaction, self.id)
+        assert anchor is not None, "n - f members signed what is not an anchor of this chain"
+        if self.anchors.sign(anchor):
+            step.records.append(Record((self.name, "anchors"), AnchorKept(transaction)))
+            self._follow(step, now)
+
+    def _handle_ended(self, step: StepBuilder[ChainOutput], instance: Instance, now: Instant) -> None:
+        index = instance.log_index
+        self._needs.pop(index, None)
+        self._executed.discard(index)
+        self._absorb_mempool(step, self.mempool.handle_input(ForgetRequests(index), now), now)
+        self._absorb_log(step, self.log.handle_input(IndexEnded(index), now), now)
+
+    # ------------------------------------------------------------------------------ line 8: layer 1, and what follows
+
+    def _handle_confirmed_view(
+        self,
+        step: StepBuilder[ChainOutput],
+        input: ChainSynced | AnchorConfirmed | OutputConfirmed | OutputSpent,
+        now: Instant,
+    ) -> None:
+        match input:
+            case ChainSynced():
+                self.synced = True
+                self.inbox.synchronize(input.outputs)
+                self._confirm(step, input)
+            case AnchorConfirmed():
+                self._confirm(step, input)
+            case OutputConfirmed():
+                self.inbox.add(input.output_id, input.output)
+            case OutputSpent():
+                self.inbox.remove(input.output_id)
+                return
+        if not isinstance(input, OutputConfirmed):
+            self._follow(step, now)
+        if not isinstance(input, AnchorConfirmed):
+            self._absorb_mempool(step, self.mempool.handle_input(InboxGrew(), now), now)
+
+    def _confirm(self, step: StepBuilder[ChainOutput], input: ChainSynced | AnchorConfirmed) -> None:
+        if input.anchor.state_index > self.anchors.confirmed.index:
+            self.anchors.confirm(anchor_of(input.anchor_id, input.anchor))
+            record = ConfirmationKept(input.anchor_id, input.anchor)
+            step.records.append(Record((self.name, "anchors"), record))
+
+    def _handle_rejected(self, step: StepBuilder[ChainOutput], input: TransactionRejected, now: Instant) -> None:
+        if self.anchors.reject(input.transaction_id):
+            self._follow(step, now)
+
+    def _follow(self, step: StepBuilder[ChainOutput], now: Instant) -> None:
+        """The view or the held states changed: move the active and the confirmed block, and all that depends on them."""
+        move = self.view.move_active()
+        if move is not None:
+            if move.undone:
+                step.outputs.append(BlocksUndone(self.name, move.undone))
+            self._report_anchored(step, move.anchored)
+            self._absorb_mempool(step, self._note_active_state(move, now), now)
+        confirmed = self.view.move_confirmed()
+        for place, block in enumerate(confirmed):
+            above = confirmed[place + 1] if place + 1 < len(confirmed) else None
+            step.outputs.append(BlockConfirmed(self.name, block, self.view.anchor_id(block, above)))
+        if confirmed:
+            self.states.settle(self.view.confirmed)
+        if self.synced:
+            step.outputs.extend(step.add(self.publisher.follow(self.anchors.unconfirmed(), now)))
+        self._seek(step, now)
+        for need in list(self._needs.values()):
+            self._maybe_execute(step, need, now)
+
+    def _note_active_state(self, move: Move = STAYED, now: Instant = 0) -> Step[MempoolOutput]:
+        state = self.view.active_state
+        self._next_due, self._has_outbox = next_due(self.program, state), has_outbox(state)
+        moved = ActiveStateMoved(StateOfRequests(state), move.executed_requests, move.undone_requests)
+        return self.mempool.handle_input(moved, now)
+
+    def _report_anchored(self, step: StepBuilder[ChainOutput], blocks: Sequence[ChainBlock]) -> None:
+        for place, block in enumerate(blocks):
+            above = blocks[place + 1] if place + 1 < len(blocks) else None
+            state = self.states.state(block.digest) or self.view.active_state
+            found = [receipt_of(state, request.id) for request in block.requests]
+            receipts = tuple([receipt for receipt in found if receipt is not None])
+            anchor_id = self.view.anchor_id(block, above)
+            step.outputs.append(BlockAnchored(self.name, block, state, receipts, anchor_id.transaction))
+
+    def _seek(self, step: StepBuilder[ChainOutput], now: Instant) -> None:
+        """Blocks that are needed: of the tip, of the confirmed anchor, and of the bases of batches that wait."""
+        bases = [self.anchors.anchor(need.batch.base.output_id) for need in self._needs.values()]
+        sought = [self.anchors.tip.block, self.anchors.confirmed.block, *[base.block for base in bases if base]]
+        step.add(self.states.handle_input(SeekBlocks(tuple(dict.fromkeys(sought))), now))
+
+    def _absorb_states(self, step: StepBuilder[ChainOutput], child: Step[BlocksFetched], now: Instant) -> None:
+        if step.add(child):
+            self._follow(step, now)
+
+    def _absorb_mempool(self, step: StepBuilder[ChainOutput], child: Step[MempoolOutput], now: Instant) -> None:
+        for output in step.add(child):
+            if not isinstance(output, RequestsFound):
+                step.outputs.append(output)
+                continue
+            instance = self.instances.find(output.log_index)
+            if instance is not None and not instance.consensus.ended:
+                delivered = RequestsDelivered(output.requests)
+                self._absorb_instance(step, instance, instance.consensus.handle_input(delivered, now), now)
+
+
+def _is_due(deadline: Instant | None, now: Instant) -> bool:
+    return deadline is not None and now >= deadline
+
+
+def _fault(accused: NodeId, kind: str, path: Path, detail: str) -> Step[Any]:
+    return Step(faults=(Fault(accused, kind, path, detail),))

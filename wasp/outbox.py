@@ -31,6 +31,7 @@ RETURN_OVERHEAD = 2_048
 PARAMETERS_SIZE_MAX = METADATA_SIZE_MAX - RETURN_OVERHEAD
 """Bytes of a message's packed parameters: with them it still fits into an output, also when it is sent back."""
 
+# The queue of an interval is one entry of the state: it has room for some 2,000 messages with names of ordinary length.
 _SIZE: StateKey = (ACCOUNTS, "outbox", "size")
 _INTERVALS: StateKey = (ACCOUNTS, "outbox", "intervals")
 _LAST_INTERVAL: StateKey = (ACCOUNTS, "outbox", "last interval")

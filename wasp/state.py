@@ -29,7 +29,7 @@ from hashlib import blake2b
 from typing import Any, Protocol, TypeAlias
 
 from ledger.kernel.encoding import DIGEST_SIZE, ZERO_DIGEST, Digest, Plain, Value, digest_of_bytes, pack, unpack
-from ledger.kernel.rejection import Rejected
+from ledger.kernel.rejection import Rejected, require
 
 StateKey: TypeAlias = tuple[str | int, ...]
 """Where a value stands: the contract's name, then the contract's own key."""
@@ -39,6 +39,8 @@ WIDTH = 16
 ones."""
 LEVELS_MAX = 64
 """Hexadecimal digits of a path."""
+KEY_SIZE_MAX = 1_024
+"""Bytes of a packed key: a few names and numbers."""
 PATHS_KEPT = 65_536
 """Paths of the keys last used that are kept, so that a key is hashed once and not at every access; about 20 MB."""
 
@@ -112,13 +114,13 @@ class State:
     def read(self, contract: str, *key: str | int) -> Any:
         """The plain value at the contract's key, None where nothing stands.
 
-        Errors: ``Rejected("key", ...)`` for a key with other parts than strings and integers.
+        Errors: ``Rejected("key", ...)`` for a key that is too long, or has other parts than strings and integers.
         """
         return self.value_at((contract, *key))
 
     def value_at(self, key: StateKey) -> Any:
         """The plain value at this key, None where nothing stands."""
-        leaf = self._leaf(_path_of(key))
+        leaf = self._leaf(path_of(key))
         return None if leaf is None else leaf.value
 
     def apply(self, mutations: Iterable[Mutation]) -> State:
@@ -128,7 +130,7 @@ class State:
         """
         changes = {}
         for mutation in mutations:
-            path, packed = _path_of(mutation.key), mutation.value
+            path, packed = path_of(mutation.key), mutation.value
             changes[path] = _Leaf(path, mutation.key, None if packed is None else unpack(packed), packed)
         return self._changed(sorted(changes.values(), key=_path_of_leaf))
 
@@ -136,7 +138,7 @@ class State:
         """The state with these values (each with its packed form), and what really changed, in the order of paths."""
         changes = []
         for key, (value, packed) in written.items():
-            path = _path_of(key)
+            path = path_of(key)
             leaf = self._leaf(path)
             if packed != (None if leaf is None else leaf.packed):
                 changes.append(_Leaf(path, key, value, packed))
@@ -154,7 +156,7 @@ class State:
 
     def prove(self, contract: str, *key: str | int) -> Proof:
         """The proof of what stands at the contract's key, be it nothing."""
-        path, node = _path_of((contract, *key)), self._top
+        path, node = path_of((contract, *key)), self._top
         levels: list[tuple[Digest, ...]] = []
         while type(node) is _Branch:
             digit = _digit(path, len(levels))
@@ -187,7 +189,7 @@ EMPTY_STATE = State()
 def verify_proof(root: Digest, contract: str, key: tuple[str | int, ...], value: Plain, proof: Proof) -> bool:
     """Whether the contract's key has this value (None: no value) under the root. Total."""
     try:
-        path = _path_of((contract, *key))
+        path = path_of((contract, *key))
         node = ZERO_DIGEST if value is None else _leaf_digest(path, digest_of_bytes(pack(value)))
     except Rejected:
         return False
@@ -204,7 +206,11 @@ def verify_proof(root: Digest, contract: str, key: tuple[str | int, ...], value:
 
 
 @lru_cache(maxsize=PATHS_KEPT)
-def _path_of(key: StateKey) -> Digest:
+def path_of(key: StateKey) -> Digest:
+    """Where the key's entry stands.
+
+    Errors: ``Rejected("key", ...)`` for a key that is too long, or has other parts than strings and integers.
+    """
     parts: list[str | int] = []
     for part in key:
         # True equals 1 in every dict that holds keys, so it must be 1 here too
@@ -214,7 +220,9 @@ def _path_of(key: StateKey) -> Digest:
             parts.append(part)
         else:
             raise Rejected("key", f"a key is made of strings and integers, not {type(part).__name__}")
-    return digest_of_bytes(pack(tuple(parts)))
+    packed = pack(tuple(parts))
+    require(len(packed) <= KEY_SIZE_MAX, "key", f"{len(packed)} bytes, at most {KEY_SIZE_MAX} expected")
+    return digest_of_bytes(packed)
 
 
 def _path_of_leaf(leaf: _Leaf) -> Digest:

@@ -9,7 +9,8 @@ blocks, so messages to them expire.
     HOUR)                       # due moments fire, messages travel, at their times solo.view("mg1", "accounts",
     "balance", "home2")
 
-After every block the whole supply is counted: accounts of all chains and outputs under way.
+After every block the whole supply is counted: accounts of all chains and outputs under way. What a test submits as an
+on-ledger request of its own comes from outside, and adds to the supply.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class SoloChain:
 
     def __init__(self, program: Program, state: State) -> None:
         self.program = program
+        self.genesis = state
         self.state = state
         self.block = genesis_block(program, state)
         self.accounts = [str(key[2]) for key, _ in state.entries() if key[:2] == ("accounts", "balance")]
@@ -247,6 +249,9 @@ class Solo:
         taken = {request.output_id for request in execution.consumed}
         assert not taken & self.consumed, "an output was consumed twice"
         self.consumed |= taken
+        made_here = {output_id for _, output_id, _ in self.under_way}
+        foreign = [request for request in execution.consumed if request.output_id not in made_here]
+        self.supply += sum(request.output.amount for request in foreign)
         self.under_way = [entry for entry in self.under_way if entry[1] not in taken]
         assert replayed(here.state, execution.block) is not None, "the mutations lead to another root"
         here.executions.append(execution)

@@ -1,8 +1,8 @@
 """Drafts: changes to a state that may still be undone.
 
 A draft lies over a state or over another draft and remembers what was written. Undoing is forgetting it; ``commit``
-hands its writes to the draft below. Values are packed as they are written, so a value that can't be stored fails
-where it is written.
+hands its writes to the draft below. Keys and values are checked as they are written, so what can't be stored fails
+where it is written, and not when the block is made.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.kernel.encoding import Plain, pack
-from wasp.state import KeyReader, StateKey
+from ledger.kernel.rejection import require
+from wasp.state import KeyReader, StateKey, path_of
 
+_KEY_TYPES = frozenset((str, int))
 _REMOVED: tuple[Plain, bytes | None] = (None, None)
 
 
@@ -32,8 +34,11 @@ class Draft:
     def write(self, key: StateKey, value: Plain) -> int:
         """Put a value at this key (None removes it); how many bytes it takes.
 
-        Errors: ``Rejected("unpackable", ...)`` for a value that is not plain, or too large.
+        Errors: ``Rejected("unpackable", ...)`` for a value that is not plain, or too large; ``Rejected("key", ...)`` for a
+        key that is too long, or has other parts than strings and integers.
         """
+        require(_KEY_TYPES.issuperset(map(type, key)), "key", "a key is made of strings and integers")
+        path_of(key)
         if value is None:
             self.written[key] = _REMOVED
             return 0

@@ -22,6 +22,7 @@ from wasp.core_contracts.accounts import OUTBOX_ACCOUNT, Accounts
 from wasp.core_contracts.blocklog import Blocklog
 from wasp.core_contracts.governance import Governance
 from wasp.core_contracts.root import Root
+from wasp.request import NAME_SIZE_MAX
 from wasp.vm.contract import AccountName, Contract
 from wasp.vm.gas import FREE, GAS_BLOCK_MAX, GAS_REQUEST_MAX, GAS_REQUEST_MIN, GasPolicy
 
@@ -125,6 +126,7 @@ class Program:
         names = [name for kind in kinds for name in kind]
         assert len(set(names)) == len(names), "a contract, a chain and a user must not have the same name"
         assert self.chain not in names, "an account must not have the name of its chain"
+        assert all(0 < len(name) <= NAME_SIZE_MAX for name in (self.chain, *names)), "a name is too long"
         return tuple(sorted(names))
 
 

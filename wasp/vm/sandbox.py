@@ -15,7 +15,7 @@ from ledger.kernel.rng import Stream, stream
 from wasp.core_contracts.accounts import OUTBOX_ACCOUNT, balance_of, has_mandate, move
 from wasp.core_contracts.blocklog import Event, timestamp_of
 from wasp.outbox import PARAMETERS_SIZE_MAX, Sending, last_interval, next_message_id, outbox_size, put
-from wasp.request import Call, MessageId, RequestId
+from wasp.request import NAME_SIZE_MAX, Call, MessageId, RequestId
 from wasp.state import KeyReader, State
 from wasp.vm.contract import AccountName, Due
 from wasp.vm.draft import Draft
@@ -30,6 +30,9 @@ from wasp.vm.gas import (
     GasMeter,
 )
 from wasp.vm.program import Program
+
+EVENT_SIZE_MAX = 4_096
+"""Bytes of an event's packed fields: events are kept in the state."""
 
 
 def contract_stream(contract_seed: bytes, chain: str, *label: str | int) -> Stream:
@@ -165,6 +168,8 @@ class CallSandbox:
     def emit(self, event: str, *fields: Plain) -> None:
         packed = pack(fields)
         self._meter.burn(GAS_EVENT + GAS_WRITE_BYTE * len(packed))
+        require(len(event) <= NAME_SIZE_MAX, "event", f"a name has at most {NAME_SIZE_MAX} characters")
+        require(len(packed) <= EVENT_SIZE_MAX, "event", f"{len(packed)} bytes, at most {EVENT_SIZE_MAX} expected")
         self.events.append(Event(self.contract, event, packed))
 
     def draw(self, *label: str | int) -> Stream:

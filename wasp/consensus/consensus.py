@@ -162,6 +162,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         self._signature_path: Path = (*path, "signature")
         self._entropy = CommonCoin(self._entropy_path, committee, threshold_key)
         self._signature = DistributedSignature(self._signature_path, committee, signer, verifier)
+        self._join_quorum = committee.some_correct
         self._others_proposed = 0
         self._batch: Batch | None = None
         self._requests: tuple[Request, ...] | None = None
@@ -257,8 +258,10 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
                     self._handle_proposals_decided(step, output, now)
 
     def _handle_proposal_seen(self, step: StepBuilder[ConsensusOutput], seen: ProposalSeen) -> None:
-        self._others_proposed += seen.member != self._me
-        if seen.member != self._me and self._others_proposed == self._committee.some_correct:
+        if seen.member == self._me:
+            return
+        self._others_proposed += 1
+        if self._others_proposed == self._join_quorum:
             step.outputs.append(OthersProposed(self._log_index))
 
     def _handle_proposals_decided(

@@ -48,7 +48,7 @@ class DistributedSignature(Automaton[SignMessage, PartialSignature, MessageSigne
         self._committee = committee
         self._signer = signer
         self._verifier = verifier
-        self._signature_quorum = committee.waiting
+        self._signature_quorum = signature_quorum(committee)
         self._digest: Digest | None = None
         self._unchecked: dict[NodeId, PartialSignature] = {}
         self._signatures: dict[int, Signature] = {}
@@ -108,11 +108,16 @@ class DistributedSignature(Automaton[SignMessage, PartialSignature, MessageSigne
         return Step(faults=(Fault(sender, kind, self._path, detail),))
 
 
+def signature_quorum(committee: Committee) -> int:
+    """n - f: as many as correct members can bring about alone; the threshold of the committee's address."""
+    return committee.waiting
+
+
 def is_signed_by(committee: Committee, digest: Digest, unlock: CommitteeUnlock, verifier: Verifier) -> bool:
     """Whether n - f distinct members signed the digest. Total."""
     if unlock.signers >> committee.n or unlock.signers.bit_count() != len(unlock.signatures):
         return False
-    if len(unlock.signatures) < committee.waiting:
+    if len(unlock.signatures) < signature_quorum(committee):
         return False
     members = [j for j in range(committee.n) if unlock.signers >> j & 1]
     return all(

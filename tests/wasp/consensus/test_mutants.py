@@ -1,0 +1,128 @@
+"""Every threshold of the consensus, one too low and one too high: a property of the suite must notice.
+
+The table names a threshold, by how much it is moved, the check that fails then, and which promise it finds broken. The same
+check, run by the same seeds, passes on the code as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.harness import consensus_checks as checks
+from tests.harness.consensus_instances import (
+    check_aggregation,
+    check_instance,
+    check_joining,
+    check_signature_quorum,
+)
+from wasp.consensus import batch_proposal, distributed_signature
+from wasp.consensus.binary_agreement import BinaryAgreement
+from wasp.consensus.common_coin import CommonCoin
+from wasp.consensus.common_subset import CommonSubset
+from wasp.consensus.consensus import Consensus
+from wasp.consensus.distributed_signature import DistributedSignature
+from wasp.consensus.reliable_broadcast import ReliableBroadcast
+
+SEEDS = 400
+"""Runs in which a mutant must be noticed; most are in the first ten."""
+
+
+@contextmanager
+def moved(owner: Any, name: str, by: int) -> Iterator[None]:
+    """An attribute that the constructor of a class sets, or a function of a module, off by so much."""
+    if isinstance(owner, type):
+        original, target = owner.__init__, "__init__"  # type: ignore[misc] # of the class, on purpose
+
+        @functools.wraps(original)
+        def constructor(self: Any, *arguments: Any, **named: Any) -> None:
+            original(self, *arguments, **named)
+            if type(getattr(self, name)) is not int:
+                raise TypeError(f"{owner.__name__} has no threshold {name}")
+            setattr(self, name, getattr(self, name) + by)
+
+        mutant: Any = constructor
+    else:
+        original, target = getattr(owner, name), name
+
+        def mutant(*arguments: Any) -> int:
+            return int(original(*arguments)) + by
+
+    setattr(owner, target, mutant)
+    try:
+        yield
+    finally:
+        setattr(owner, target, original)
+
+
+def swarm(check: Callable[..., None], *arguments: Any) -> Callable[[], None]:
+    """The check under many seeds."""
+
+    def run() -> None:
+        for seed in range(SEEDS):
+            check(*arguments, seed)
+
+    run.__name__ = f"{check.__name__}{arguments}"
+    return run
+
+
+FORCED = "gossiping"
+"""Liars who tempt: they echo, ready and vote for whatever there is."""
+
+MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
+    (ReliableBroadcast, "_echo_quorum", -1, swarm(checks.check_broadcast, 4, FORCED), "agreement|totality"),
+    (ReliableBroadcast, "_echo_quorum", -1, swarm(checks.check_broadcast, 6, FORCED), "agreement|totality"),
+    (ReliableBroadcast, "_echo_quorum", +1, swarm(checks.check_broadcast, 4, "silent"), "validity"),
+    (ReliableBroadcast, "_amplification_quorum", -1, swarm(checks.check_broadcast, 4, FORCED), "totality|validity"),
+    (ReliableBroadcast, "_amplification_quorum", +1, swarm(checks.check_broadcast, 4, FORCED), "totality"),
+    (ReliableBroadcast, "_delivery_quorum", -1, swarm(checks.check_broadcast, 4, FORCED), "totality"),
+    (ReliableBroadcast, "_delivery_quorum", +1, swarm(checks.check_broadcast, 4, "silent"), "validity"),
+    (BinaryAgreement, "_relay_quorum", -1, swarm(checks.check_agreement, 4, FORCED), "validity"),
+    (BinaryAgreement, "_relay_quorum", +1, swarm(checks.check_agreement, 4, "silent"), "termination"),
+    (BinaryAgreement, "_accept_quorum", -1, swarm(checks.check_agreement, 4, FORCED), "termination|agreement"),
+    (BinaryAgreement, "_accept_quorum", +1, swarm(checks.check_agreement, 4, "silent"), "termination"),
+    (BinaryAgreement, "_wait_quorum", -1, swarm(checks.check_agreement, 4, FORCED), "agreement|termination"),
+    (BinaryAgreement, "_wait_quorum", +1, swarm(checks.check_agreement, 4, "silent"), "termination"),
+    (BinaryAgreement, "_done_quorum", -1, swarm(checks.check_agreement, 4, FORCED), "termination"),
+    (BinaryAgreement, "_done_quorum", +1, checks.check_latecomer_terminates, "termination"),
+    (CommonCoin, "_threshold", -1, checks.check_coin, "secrecy|too few shares"),
+    (CommonCoin, "_threshold", +1, checks.check_coin, "liveness"),
+    (CommonSubset, "_subset_quorum", -1, swarm(checks.check_subset, 4, FORCED), "size"),
+    (CommonSubset, "_subset_quorum", +1, swarm(checks.check_subset, 4, "silent"), "termination"),
+    (DistributedSignature, "_signature_quorum", -1, swarm(check_instance, 4, FORCED), "signatures"),
+    (DistributedSignature, "_signature_quorum", +1, swarm(check_instance, 4, "silent"), "termination"),
+    (distributed_signature, "signature_quorum", -1, check_signature_quorum, "too few"),
+    (distributed_signature, "signature_quorum", +1, check_signature_quorum, "enough"),
+    (Consensus, "_join_quorum", -1, check_joining, "too early"),
+    (Consensus, "_join_quorum", +1, check_joining, "too late"),
+    (batch_proposal, "base_quorum", -1, check_aggregation, "a base that only liars know"),
+    (batch_proposal, "base_quorum", +1, check_aggregation, "a base that a correct member knows"),
+    (batch_proposal, "request_quorum", -1, check_aggregation, "a request that only liars name"),
+    (batch_proposal, "request_quorum", +1, check_aggregation, "a request that a correct member names"),
+    (batch_proposal, "empty_max", -1, check_aggregation, "as many empty ones as liars"),
+    (batch_proposal, "empty_max", +1, check_aggregation, "more empty ones than liars"),
+    (batch_proposal, "time_place", -1, check_aggregation, "time"),
+    (batch_proposal, "time_place", +1, check_aggregation, "time"),
+]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "by", "check", "promise"), MUTANTS, ids=lambda item: getattr(item, "__name__", str(item))
+)
+def test_a_threshold_that_is_off_by_one_breaks_a_promise(
+    owner: Any, name: str, by: int, check: Callable[[], None], promise: str
+):
+    with moved(owner, name, by), pytest.raises(AssertionError, match=promise):
+        check()
+
+
+CHECKS = {check.__name__: check for *_, check, _ in MUTANTS}
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_the_same_checks_pass_on_the_code_as_it_is(check: Callable[[], None]):
+    check()

@@ -1,4 +1,4 @@
-"""Whatever requests do: tokens are neither made nor lost, messages happen exactly once, receipts are unique, replay agrees."""
+"""Whatever requests do: tokens are neither made nor lost, messages happen once, receipts are unique, replay agrees."""
 
 from collections import Counter
 

@@ -118,7 +118,9 @@ def test_gas_is_free_unless_governance_sets_a_price():
     assert (receipt.fee, here.balance("mg1", GOVERNANCE)) == (0, 0)
 
 
-@pytest.mark.parametrize(("policy", "gas", "fee"), [((1, 100), 10_099, 100), ((3, 7), 10_000, 4_285), ((0, 1), 10**9, 0)])
+@pytest.mark.parametrize(
+    ("policy", "gas", "fee"), [((1, 100), 10_099, 100), ((3, 7), 10_000, 4_285), ((0, 1), 10**9, 0)]
+)
 def test_a_fee_is_rounded_down(policy, gas, fee):
     assert GasPolicy(*policy).fee(gas) == fee
 
@@ -153,9 +155,7 @@ def test_a_failed_message_pays_its_fee_of_what_came_and_at_least_one_token_goes_
     here = priced()
     region, mine = chain_id(NETWORK, "region"), chain_id(NETWORK, "mg1")
     message = CrossChainMessage(MessageId("region", "probe", 0), call("probe", "missing"))
-    output = BasicOutput(
-        tokens, ChainAddress(mine), sender=SenderFeature(region, "probe"), metadata=encode(message)
-    )
+    output = BasicOutput(tokens, ChainAddress(mine), sender=SenderFeature(region, "probe"), metadata=encode(message))
     here.submit("mg1", OnLedgerRequest(OutputId(digest("outside"), 0), output))
     execution = here.run_block("mg1")
     assert execution is not None

@@ -182,8 +182,8 @@ class ConsensusSection(Section):
 
     protocol: Literal["wasp"] = "wasp"
     batch_delay: Duration = 500 * _UNITS["ms"]
-    publish_delay: Duration = 1 * _UNITS["s"]
-    reattach_after: Duration = 30 * _UNITS["s"]
+    publish_delay: Duration = 2 * _UNITS["s"]
+    reattach_after: Duration = 20 * _UNITS["s"]
     recovery_timeout: Duration = 20 * _UNITS["s"]
     unconfirmed_anchors_max: int = Field(default=32, ge=1)
 
@@ -219,9 +219,13 @@ class FaultSection(Section):
     """One fault at one moment."""
 
     at: Duration
-    kind: Literal["crash", "restart", "pause", "resume", "partition", "heal"]
+    kind: Literal["crash", "restart", "pause", "partition", "heal"]
     nodes: tuple[Name, ...] = ()
+    """Hosts that crash, restart or pause."""
+    duration: Duration = 0
+    """Of a pause."""
     groups: tuple[tuple[Name, ...], ...] = ()
+    """Of a partition: hosts of different groups don't reach each other."""
 
 
 class Configuration(Section):

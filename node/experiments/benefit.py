@@ -1,0 +1,114 @@
+"""What peer-to-peer trading was worth, against trading everything with the main grid; and at which prices.
+
+Without a market a producer sells every Wh to the main grid at P_gs, a consumer buys every Wh from it at P_gb. The *gain* of
+a side is what it got more, or paid less, than that:
+
+    producers: money received - P_gs x Wh        consumers: P_gb x Wh - money paid
+
+A benefit in percent needs a denominator, and there are two in use that must not be mixed up: the grid's money for the Wh
+that were traded between peers (local or by any level of the hierarchy), and the grid's money for all Wh that the side had
+ordered. Both are given. Sums over homes, intervals and microgrids come before the division, so every mean is weighted
+by energy.
+
+Invariant: (gain of producers) + (gain of consumers) = (P_gb - P_gs) x peer-to-peer Wh, whatever the prices were, because
+the local prices only share this sum out. ``benefit_of`` states both sides of it, as ``gain`` and ``joint``.
+
+Imbalances are left out: they are settled with the main grid with a market and without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from node.experiments.tables import Tables
+
+GRID = "grid"
+"""The route of what no microgrid could match."""
+SIDES = {"producers": "ask", "consumers": "bid"}
+
+
+def prices_of(tables: Tables) -> dict[str, dict[str, int | None]]:
+    """The clearing prices of every chain: ``min``, ``mean`` (by energy, rounded), ``max``, and the ``matched_wh`` under them.
+
+    Micro-pence per Wh; none where a chain matched nothing.
+    """
+    found: dict[str, list[tuple[int, int]]] = {}
+    for chain, price, matched in tables.clearings.select("chain", "price", "matched_wh"):
+        prices = found.setdefault(chain, [])
+        if price is not None and matched:
+            prices.append((price, matched))
+    return {chain: _price_range(prices) for chain, prices in found.items()}
+
+
+def _price_range(prices: list[tuple[int, int]]) -> dict[str, int | None]:
+    energy = sum(matched for _, matched in prices)
+    return {
+        "min": min((price for price, _ in prices), default=None),
+        "mean": _rounded(sum(price * matched for price, matched in prices), energy),
+        "max": max((price for price, _ in prices), default=None),
+        "matched_wh": energy,
+    }
+
+
+def benefit_of(tables: Tables, buy_price: int, sell_price: int) -> dict[str, Any]:
+    """The benefit of both sides, in all and by microgrid; prices are the main grid's, micro-pence per Wh.
+
+    ``producers`` and ``consumers`` each hold ``wh`` (ordered), ``peer_to_peer_wh``, ``money`` (for the ordered Wh),
+    ``mean_price`` of them, ``gain``, and the gain in percent of the grid's money for the peer-to-peer Wh
+    (``percent_of_peer_to_peer``) and for all Wh (``percent_of_all``). ``gain`` is that of both, ``joint`` what it must be.
+    ``chains`` holds the two sides of each microgrid.
+    """
+    settled = tables.settlements.select("chain", "side", "ordered_wh", "money")
+    traded = [
+        (chain, side, energy)
+        for chain, side, route, energy in tables.trades.select("chain", "side", "route", "energy_wh")
+        if route != GRID
+    ]
+    grid_prices = {"ask": sell_price, "bid": buy_price}
+
+    def both_sides(chains: Iterable[str]) -> dict[str, Any]:
+        named = frozenset(chains)
+        sides = {}
+        for name, side in SIDES.items():
+            # What was ordered may be kept with a sign; the side says it already.
+            rows = [(abs(wh), abs(money)) for chain, of, wh, money in settled if chain in named and of == side and wh]
+            peer_to_peer = sum(energy for chain, of, energy in traded if chain in named and of == side)
+            ordered, money = sum(wh for wh, _ in rows), sum(money for _, money in rows)
+            sides[name] = _side_of_the_market(side, ordered, peer_to_peer, money, grid_prices[side])
+        return sides
+
+    microgrids = list(dict.fromkeys(chain for chain, *_ in settled))
+    total = both_sides(microgrids)
+    bought = total["consumers"]["peer_to_peer_wh"]
+    return {
+        **total,
+        "gain": total["producers"]["gain"] + total["consumers"]["gain"],
+        "joint": (buy_price - sell_price) * bought,
+        "peer_to_peer_wh": bought,
+        "chains": {chain: both_sides([chain]) for chain in microgrids},
+    }
+
+
+def _side_of_the_market(side: str, ordered: int, peer_to_peer: int, money: int, grid_price: int) -> dict[str, Any]:
+    at_the_grid = ordered * grid_price
+    gain = money - at_the_grid if side == "ask" else at_the_grid - money
+    return {
+        "wh": ordered,
+        "peer_to_peer_wh": peer_to_peer,
+        "money": money,
+        "mean_price": _rounded(money, ordered),
+        "gain": gain,
+        "percent_of_peer_to_peer": _percent(gain, peer_to_peer * grid_price),
+        "percent_of_all": _percent(gain, at_the_grid),
+    }
+
+
+def _rounded(amount: int, parts: int) -> int | None:
+    """The quotient, rounded half up; none without parts."""
+    return (2 * amount + parts) // (2 * parts) if parts else None
+
+
+def _percent(gain: int, of: int) -> float | None:
+    """With two decimals; none where there is nothing to compare with."""
+    return round(100 * gain / of, 2) if of else None

@@ -1,0 +1,381 @@
+"""The figures of a day: net energy of the microgrids, clearing prices, energy by route, latency of bids.
+
+Each takes the tables of a run and gives a ``Drawing``; what a table lacks is left out, and a figure without any content
+says so in its place. The horizontal axis of a day is the start of delivery, in hours since the first delivery interval
+began: markets are held before delivery, and a price stands where its energy flows.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
+
+from ledger.kernel.encoding import Frozen
+from ledger.kernel.instant import HOUR, SECOND, Duration
+from node.experiments.benefit import GRID
+from node.experiments.drawing import (
+    STYLE,
+    WIDTH,
+    Colours,
+    Drawing,
+    day_axis,
+    empty_note,
+    light,
+    route_label,
+    route_look,
+    svg_of,
+)
+from node.experiments.tables import Tables
+
+PANELS_MAX = 12
+"""Chains with a panel of their own in a figure: more would not fit on a page of paper."""
+CURVE_POINTS_MAX = 240
+"""Points of one curve: more than the pixels could tell apart."""
+STAGES = (
+    ("in_batch_us", "in a batch proposal", ":"),
+    ("decided_us", "decided by the committee", "--"),
+    ("anchored_us", "anchored: signed", "-."),
+    ("confirmed_us", "confirmed by layer 1", "-"),
+)
+
+
+class Market(Frozen):
+    """What the figures must know of the scenario: prices are the main grid's, micro-pence per Wh."""
+
+    buy_price: int
+    sell_price: int
+    interval: Duration
+
+    @property
+    def hours(self) -> float:
+        """The length of a delivery interval."""
+        return self.interval / HOUR
+
+
+def day_figures(tables: Tables, market: Market) -> list[Drawing]:
+    """The four figures, in the order of the report."""
+    return [net_energy(tables, market), clearing_prices(tables, market), energy_by_route(tables, market), latency(tables)]
+
+
+def chain_colours(tables: Tables) -> Colours:
+    """Microgrids and parent chains by the order of their names in the tables."""
+    microgrids = list(dict.fromkeys(tables.settlements.column("chain")))
+    levels = dict(sorted(dict.fromkeys(tables.clearings.select("chain", "level")), key=lambda row: int(row[1])))
+    return Colours(microgrids, [chain for chain in levels if chain not in microgrids])
+
+
+def intervals_of(tables: Tables) -> int:
+    """One more than the last interval that anything is known of."""
+    return 1 + max([*tables.settlements.column("interval"), *tables.clearings.column("interval")], default=-1)
+
+
+def panels(count: int, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure with equal panels on common axes; what is left over in the last row is empty."""
+    columns = min(columns, max(1, count))
+    rows = max(1, -(-count // columns))
+    figure = Figure(figsize=(WIDTH, 0.75 + height * rows))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    axes = list(grid.flat)
+    for unused in axes[count:] if count else []:
+        unused.remove()
+    for place in range(max(0, count - columns), count):
+        axes[place].xaxis.set_tick_params(labelbottom=True)
+    return figure, axes[: max(1, count)]
+
+
+def finished(figure: Figure, name: str, caption: str, alternative: str) -> Drawing:
+    """The drawing of a finished figure."""
+    return Drawing(name, caption, alternative, svg_of(figure, name, alternative))
+
+
+# ----------------------------------------------------------------------------------------------------------- net energy
+
+
+def net_energy(tables: Tables, market: Market) -> Drawing:
+    """Homes with a surplus above zero, homes with a deficit below, and their sum, per microgrid and interval."""
+    supply: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    demand: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for chain, interval, metered in tables.settlements.select("chain", "interval", "metered_wh"):
+        supply[chain][interval] += max(0, -metered)
+        demand[chain][interval] += max(0, metered)
+    chains = list(supply)[:PANELS_MAX]
+    with matplotlib.rc_context(STYLE):
+        figure, axes = panels(len(chains), 1.15 if len(chains) <= 4 else 0.95, 1 if len(chains) <= 4 else 2)
+        for place, chain in zip(axes, chains, strict=False):
+            colour = chain_colours(tables)[chain]
+            _draw_net_energy(place, supply[chain], demand[chain], market.hours, colour)
+            day_axis(place, market.hours, intervals_of(tables))
+            place.set_title(chain, color=colour, weight="bold", pad=3)
+        if chains:
+            _legend_above(figure, _net_energy_legend())
+            figure.supxlabel("start of delivery, hours of the run", fontsize=9)
+            figure.supylabel("kWh per interval", fontsize=9)
+        else:
+            empty_note(axes[0], "no interval was settled")
+    totals = [
+        f"{chain}: homes with a surplus {sum(supply[chain].values()) / 1000:.1f} kWh, "
+        f"homes with a deficit {sum(demand[chain].values()) / 1000:.1f} kWh"
+        for chain in chains
+    ]
+    caption = (
+        "Net energy of the microgrids as metered, generation less load. Bars add up the homes with a surplus (above zero) "
+        f"and with a deficit (below); the line is their sum.{_left_out(len(supply))}"
+    )
+    return finished(figure, "net-energy", caption, f"Net energy per microgrid and interval. {'; '.join(totals)}.")
+
+
+def _draw_net_energy(
+    place: Axes, supply: dict[int, int], demand: dict[int, int], hours: float, colour: str
+) -> None:
+    starts = [interval * hours for interval in supply]
+    above, below = [wh / 1000 for wh in supply.values()], [-wh / 1000 for wh in demand.values()]
+    middle = [start + hours / 2 for start in starts]
+    place.bar(middle, above, 0.86 * hours, color=light("supply"))
+    place.bar(middle, below, 0.86 * hours, facecolor=light("demand"), edgecolor=light("paper"), hatch="////", linewidth=0)
+    place.axhline(0, color=light("muted"), linewidth=0.7)
+    net = [up + down for up, down in zip(above, below, strict=True)]
+    place.stairs(net, [*starts, starts[-1] + hours], baseline=None, color=light("paper"), linewidth=3.2)
+    place.stairs(net, [*starts, starts[-1] + hours], baseline=None, color=colour, linewidth=1.7)
+
+
+def _net_energy_legend() -> list[Line2D | Patch]:
+    return [
+        Patch(facecolor=light("supply"), label="homes with a surplus"),
+        Patch(facecolor=light("demand"), edgecolor=light("paper"), hatch="////", label="homes with a deficit"),
+        Line2D([], [], color=light("ink"), linewidth=1.7, label="microgrid, net"),
+    ]
+
+
+# --------------------------------------------------------------------------------------------------------------- prices
+
+
+def clearing_prices(tables: Tables, market: Market) -> Drawing:
+    """One panel per chain: clearing prices, and the tentative prices of the rounds on the way to them."""
+    cleared: dict[str, list[tuple[int, int, bool]]] = {}
+    for chain, interval, price, supply, demand in tables.clearings.select(
+        "chain", "interval", "price", "supply_wh", "demand_wh"
+    ):
+        prices = cleared.setdefault(chain, [])
+        if price is not None:
+            prices.append((interval, price, demand > supply))
+    chains = [chain for chain in cleared if cleared[chain]][:PANELS_MAX]
+    colours = chain_colours(tables)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = panels(len(chains), 1.75, 2)
+        for place, chain in zip(axes, chains, strict=False):
+            _draw_rounds(place, tables, chain, market.hours, colours[chain])
+            _draw_prices(place, cleared[chain], market, colours[chain])
+            day_axis(place, market.hours, intervals_of(tables))
+            place.set_title(chain, color=colours[chain], weight="bold", pad=3)
+        if chains:
+            _draw_grid_prices(axes, market)
+            _legend_above(figure, _price_legend())
+            figure.supxlabel("start of delivery, hours of the run", fontsize=9)
+            figure.supylabel("p/kWh", fontsize=9)
+        else:
+            empty_note(axes[0], "nothing was matched, so there is no price")
+    ranges = [
+        f"{chain}: {min(p for _, p, _ in cleared[chain]) / 1000:.2f} to {max(p for _, p, _ in cleared[chain]) / 1000:.2f}"
+        for chain in chains
+    ]
+    caption = (
+        "Clearing prices between what the main grid pays and what it charges. Faint: the tentative prices of the bidding "
+        "rounds, from left to right towards the clearing price. No mark: one side of the market was empty."
+        f"{_left_out(len(cleared))}"
+    )
+    return finished(figure, "prices", caption, f"Clearing prices in pence per kWh. {'; '.join(ranges)}.")
+
+
+def _draw_rounds(place: Axes, tables: Tables, chain: str, hours: float, colour: str) -> None:
+    rows = [
+        (interval, number, price)
+        for of, interval, number, price in tables.rounds.select("chain", "interval", "round", "price")
+        if of == chain and price is not None
+    ]
+    last = max((number for _, number, _ in rows), default=1)
+    where = [(interval + 0.5 - 0.8 * (last - number) / last) * hours for interval, number, _ in rows]
+    prices = [price / 1000 for *_, price in rows]
+    place.plot(where, prices, linestyle="", marker="o", markersize=1.7, color=colour, alpha=0.42, markeredgewidth=0)
+
+
+def _draw_prices(place: Axes, prices: Sequence[tuple[int, int, bool]], market: Market, colour: str) -> None:
+    for scarce, marker in ((True, "^"), (False, "v")):
+        some = [((interval + 0.5) * market.hours, price / 1000) for interval, price, short in prices if short == scarce]
+        place.plot(
+            [at for at, _ in some],
+            [price for _, price in some],
+            linestyle="",
+            marker=marker,
+            markersize=5.5,
+            color=colour,
+            markeredgecolor=light("paper"),
+            markeredgewidth=0.5,
+        )
+
+
+def _draw_grid_prices(axes: Sequence[Axes], market: Market) -> None:
+    buy, sell = market.buy_price / 1000, market.sell_price / 1000
+    room = 0.16 * (buy - sell)
+    for place in axes:
+        place.set_ylim(sell - room, buy + room)
+        for price in (buy, sell):
+            place.axhline(price, color=light("ink"), linewidth=0.9, linestyle=(0, (5, 2)))
+        for price, word, side in ((buy, "charges", "bottom"), (sell, "pays", "top")):
+            height = price + (room / 8 if side == "bottom" else -room / 8)
+            text = f"main grid {word} {price:g}"
+            place.text(0.99, height, text, transform=place.get_yaxis_transform(), ha="right", va=side, fontsize=7.5)
+
+
+def _price_legend() -> list[Line2D | Patch]:
+    marks = (
+        ("^", 5.5, 1.0, "cleared, demand above supply"),
+        ("v", 5.5, 1.0, "cleared, supply above demand"),
+        ("o", 2.5, 0.5, "tentative, by round"),
+    )
+    return [
+        Line2D([], [], linestyle="", color=light("ink"), marker=marker, markersize=size, alpha=alpha, label=label)
+        for marker, size, alpha, label in marks
+    ]
+
+
+# --------------------------------------------------------------------------------------------------------------- routes
+
+
+def energy_by_route(tables: Tables, market: Market) -> Drawing:
+    """Stacked: how buyers came by their energy (above zero) and where sellers' energy went (below)."""
+    energy: dict[tuple[str, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for interval, side, route, wh in tables.trades.select("interval", "side", "route", "energy_wh"):
+        energy[route, side][interval] += wh
+    for interval, wh in tables.settlements.select("interval", "imbalance_wh"):
+        energy["imbalance", "bid" if wh > 0 else "ask"][interval] += abs(wh)
+    routes = sorted({route for (route, _), some in energy.items() if any(some.values())}, key=_route_rank)
+    count = intervals_of(tables)
+    with matplotlib.rc_context(STYLE):
+        figure, (place,) = panels(1, 2.9)
+        for side, sign in (("bid", 1), ("ask", -1)):
+            floor = [0.0] * count
+            for route in routes:
+                heights = [sign * energy[route, side][interval] / 1000 for interval in range(count)]
+                middle = [(interval + 0.5) * market.hours for interval in range(count)]
+                place.bar(middle, heights, 0.86 * market.hours, bottom=floor, **route_look(route))
+                floor = [below + height for below, height in zip(floor, heights, strict=True)]
+        if routes:
+            _label_route_axes(place, market, count)
+            _legend_above(figure, [Patch(label=route_label(route), **route_look(route)) for route in routes])
+        else:
+            empty_note(place, "nothing was traded")
+    totals = [
+        f"{route_label(route)}: bought {sum(energy[route, 'bid'].values()) / 1000:.1f} kWh, "
+        f"sold {sum(energy[route, 'ask'].values()) / 1000:.1f} kWh"
+        for route in routes
+    ]
+    caption = (
+        "Energy by route and interval, all microgrids together: what homes bought above zero, what they sold below. "
+        "Energy between peers is bought and sold alike; imbalance is metered less ordered, settled with the main grid."
+    )
+    return finished(figure, "routes", caption, f"Energy by route. {'; '.join(totals)}.")
+
+
+def _route_rank(route: str) -> tuple[int, int]:
+    level = route.removeprefix("level")
+    return (1, int(level)) if level.isdigit() else ({"local": 0, GRID: 2, "imbalance": 3}.get(route, 4), 0)
+
+
+def _label_route_axes(place: Axes, market: Market, count: int) -> None:
+    place.axhline(0, color=light("ink"), linewidth=0.9)
+    place.set_ylabel("kWh per interval")
+    place.set_xlabel("start of delivery, hours of the run")
+    place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))
+    day_axis(place, market.hours, count)
+    place.margins(y=0.12)
+    for text, height, side in (("bought", 0.985, "top"), ("sold", 0.015, "bottom")):
+        place.text(0.006, height, text, transform=place.transAxes, va=side, weight="bold")
+
+
+# -------------------------------------------------------------------------------------------------------------- latency
+
+
+def latency(tables: Tables) -> Drawing:
+    """The share of orders that had reached each stage, by the time since they were submitted."""
+    orders = frozenset(tables.orders.column("request"))
+    names = [name for name, _, _ in STAGES]
+    spans: dict[str, list[float]] = {name: [] for name in names}
+    for request, submitted, *stages in tables.requests.select("request", "submitted_us", *names):
+        if request in orders:
+            for name, reached in zip(names, stages, strict=True):
+                if reached is not None and submitted is not None:
+                    spans[name].append((reached - submitted) / SECOND)
+    drawn = [name for name in names if spans[name]]
+    with matplotlib.rc_context(STYLE):
+        figure, (place,) = panels(1, 2.5)
+        for name, label, dashes in STAGES:
+            if spans[name]:
+                _draw_curve(place, sorted(spans[name]), f"{label}, median {_seconds(_middle(spans[name]))}", dashes)
+        if drawn:
+            _label_latency_axes(place, [span for name in drawn for span in spans[name]])
+            place.legend(loc="upper left", bbox_to_anchor=(0.0, 1.2), ncols=2, borderaxespad=0.0, handlelength=3.2)
+        else:
+            empty_note(place, "no order was executed")
+    medians = [f"{label}: {_seconds(_middle(spans[name]))}" for name, label, _ in STAGES if spans[name]]
+    caption = (
+        f"Latency of {len(orders):,} orders from their submission to each stage, as the household that submitted them sees it; "
+        "cumulative distribution."
+    )
+    return finished(figure, "latency", caption, f"Latency of orders by stage. Medians: {'; '.join(medians) or 'none'}.")
+
+
+def _draw_curve(place: Axes, spans: Sequence[float], label: str, dashes: str) -> None:
+    shares = range(CURVE_POINTS_MAX + 1)
+    points = [spans[(len(spans) - 1) * share // CURVE_POINTS_MAX] for share in shares]
+    colour = light(LATENCY_COLOURS[dashes])
+    place.plot(points, [share / CURVE_POINTS_MAX for share in shares], dashes, color=colour, linewidth=1.8, label=label)
+
+
+LATENCY_COLOURS = {":": "chain5", "--": "chain2", "-.": "chain4", "-": "chain1"}
+
+
+def _label_latency_axes(place: Axes, spans: Sequence[float]) -> None:
+    place.set_ylabel("share of orders")
+    place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    place.set_ylim(0, 1.01)
+    low, high = min(spans), max(spans)
+    if low > 0 and high > 12 * low:
+        place.set_xscale("log")
+        place.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _seconds(value)))
+        place.xaxis.set_minor_formatter(FuncFormatter(_minor_seconds))
+        place.tick_params(axis="x", which="minor", labelsize=7.5)
+        place.set_xlabel("time since submission, logarithmic")
+    else:
+        place.set_xlim(0, high * 1.05 or 1)
+        place.set_xlabel("seconds since submission")
+
+
+def _minor_seconds(value: float, _: int | None) -> str:
+    """Minor ticks of the logarithmic axis: only 2 and 5 of each decade."""
+    return _seconds(value) if f"{value:e}"[0] in "25" else ""
+
+
+def _middle(spans: Sequence[float]) -> float:
+    return sorted(spans)[(len(spans) - 1) // 2]
+
+
+def _seconds(span: float) -> str:
+    return f"{span:.3g} s" if span >= 1 else f"{span * 1000:.3g} ms"
+
+
+# ------------------------------------------------------------------------------------------------------------- in common
+
+
+def _legend_above(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
+    figure.legend(handles=list(handles), loc="outside upper left", ncols=min(4, len(handles)), handlelength=1.8)
+
+
+def _left_out(count: int) -> str:
+    return f" Only the first {PANELS_MAX} of {count} chains are shown." if count > PANELS_MAX else ""

@@ -1,0 +1,205 @@
+"""The walk of one trade: what became of one order, step by step, with the file of the code in charge of each.
+
+The trade is one that shows the whole way: part of its energy was matched within the microgrid, part by a chain above it,
+and, best of all, the rest by the main grid. All steps are read from the tables of a run; a step whose instant no table holds
+is left out. Instants of a request are those at the household that submitted it, of a chain block those of the first member.
+
+    submitted -> in a batch -> decided -> anchored -> attached -> confirmed          the order, on its microgrid's chain
+    -> gate -> residual up -> cleared above -> result down -> settled                 the interval's market
+    -> reading                                                                        after delivery
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from ledger.kernel.instant import Instant
+from node.experiments.benefit import GRID
+from node.experiments.tables import Tables
+
+WalkStep = tuple[Instant, str, str, str]
+"""When, at which host or chain, what happened, and the source file in charge."""
+LOCAL = "local"
+BLOCK_STAGES = ("decided_us", "anchored_us", "confirmed_us")
+
+
+def choose_walk(tables: Tables) -> list[WalkStep]:
+    """The steps of the trade that shows most, in order of time; none where nothing was traded."""
+    chosen = _choose_trade(tables)
+    return sorted(_Walk(tables, *chosen).steps(), key=lambda step: step[0]) if chosen else []
+
+
+def _choose_trade(tables: Tables) -> tuple[str, int, str] | None:
+    """Chain, interval and home of the trade with the most kinds of routes, and the most energy by its least kind."""
+    trades: dict[tuple[str, int, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for chain, interval, home, route, energy in tables.trades.select("chain", "interval", "home", "route", "energy_wh"):
+        kind = route if route in (LOCAL, GRID) else "level"
+        trades[chain, interval, home][kind] += energy
+
+    def shown(trade: tuple[str, int, str]) -> tuple[int, bool, int]:
+        energies = {kind: energy for kind, energy in trades[trade].items() if energy}
+        return len(energies), "level" in energies, min(energies.values(), default=0)
+
+    return max(trades, key=shown, default=None)
+
+
+class _Walk:
+    """The steps of one home's order of one interval."""
+
+    def __init__(self, tables: Tables, chain: str, interval: int, home: str) -> None:
+        self._chain, self._interval, self._home = chain, interval, home
+        self._requests = [
+            row
+            for row in (dict(zip(tables.requests.columns, cells, strict=True)) for cells in tables.requests.rows)
+            if row["interval"] == interval
+        ]
+        self._tables = tables
+
+    def steps(self) -> Iterator[WalkStep]:
+        """All steps, in no order."""
+        yield from self._order()
+        yield from self._gates()
+        yield from self._messages()
+        yield from self._settlement()
+        yield from self._reading()
+
+    def _rows(self, table: str, **wanted: Any) -> list[dict[str, Any]]:
+        """The rows of a table in which some columns have some values."""
+        columns = getattr(self._tables, table).columns
+        rows = (dict(zip(columns, cells, strict=True)) for cells in getattr(self._tables, table).rows)
+        return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+    # -------------------------------------------------------------------------------------------------- the order
+
+    def _order(self) -> Iterator[WalkStep]:
+        orders = self._rows("orders", chain=self._chain, interval=self._interval, home=self._home)
+        executed = {row["request"]: row for row in self._requests if row["outcome"] == "ok"}
+        orders = [order for order in orders if order["request"] in executed]
+        if not orders:
+            return
+        order = orders[-1]
+        request, home, chain = executed[order["request"]], self._home, self._chain
+        word = "buy" if order["side"] == "bid" else "sell"
+        at = request["submitted_us"]
+        if at is not None:
+            what = f"its bidder orders to {word} {order['energy_wh']:,} Wh at {_price(order['price'])}"
+            yield at, home, f"{what} for delivery interval {self._interval}", "market/prosumer.py"
+            yield at, home, f"signs the call as off-ledger request {order['request'][:8]}", "wasp/request.py"
+        stages = (
+            ("in_batch_us", "names the request in its batch proposal", "wasp/consensus/batch_proposal.py"),
+            ("decided_us", "the committee has decided on a batch with it; it is executed", "wasp/consensus/consensus.py"),
+            ("anchored_us", "n-f members have signed the anchor", "wasp/consensus/distributed_signature.py"),
+            ("confirmed_us", "sees the anchor confirmed; the order stands for good", "wasp/anchoring.py"),
+        )
+        for stage, what, source in stages:
+            if request[stage] is not None:
+                yield request[stage], home, what, source
+        blocks = [row for row in self._rows("chain_blocks", chain=chain) if row["decided_us"] is not None]
+        with_it = [row for row in blocks if request["decided_us"] and row["decided_us"] <= request["decided_us"]]
+        if with_it:
+            yield from self._attached(max(with_it, key=lambda row: row["decided_us"]), "the anchor")
+
+    def _attached(self, chain_block: dict[str, Any], what: str) -> Iterator[WalkStep]:
+        """The block that carried an anchor into the Tangle, and the growth of weight over it."""
+        carriers = self._rows("blocks", payload=chain_block["transaction"]) if chain_block["transaction"] else []
+        for block in carriers[:1]:
+            name = f"block {block['block'][:8]}"
+            yield block["issued_us"], block["issuer"], f"attaches {what} to the Tangle in {name}", "ledger/tangle.py"
+            if block["confirmed_us"] is not None:
+                text = f"enough weight has grown over {name}: confirmed at the first node"
+                yield block["confirmed_us"], "layer 1", text, "ledger/finality.py"
+
+    # --------------------------------------------------------------------------------------------------- the gates
+
+    def _gates(self) -> Iterator[WalkStep]:
+        """The clearing of its own chain, and of the chains whose prices it traded at."""
+        own = self._rows("clearings", chain=self._chain, interval=self._interval)
+        for clearing in own[:1]:
+            yield self._cleared(clearing, "market/clearing.py")
+            yield from self._residual_sent(clearing)
+        trades = self._rows("trades", chain=self._chain, interval=self._interval, home=self._home)
+        for trade in trades:
+            level = trade["route"].removeprefix("level")
+            if level.isdigit():
+                above = self._rows("clearings", level=int(level), interval=self._interval, price=trade["price"])
+                for clearing in above[:1]:
+                    yield self._cleared(clearing, "market/parent.py")
+
+    def _cleared(self, clearing: dict[str, Any], source: str) -> WalkStep:
+        sides = f"supply {clearing['supply_wh']:,} Wh, demand {clearing['demand_wh']:,} Wh"
+        matched = f"{clearing['matched_wh']:,} Wh matched at {_price(clearing['price'])}"
+        what = f"the gate: {sides}; {matched if clearing['matched_wh'] else 'nothing to match'}"
+        return clearing["timestamp_us"], clearing["chain"], what, source
+
+    def _residual_sent(self, clearing: dict[str, Any]) -> Iterator[WalkStep]:
+        at = clearing["timestamp_us"]
+        blocks = self._rows("chain_blocks", chain=self._chain)
+        after = [row for row in blocks if row["timestamp_us"] is not None and row["timestamp_us"] >= at]
+        if after and clearing["supply_wh"] != clearing["demand_wh"]:
+            first = min(after, key=lambda row: row["timestamp_us"])
+            yield from self._attached(first, "the anchor that carries the residual up")
+
+    # ------------------------------------------------------------------------------------------------ the messages
+
+    def _messages(self) -> Iterator[WalkStep]:
+        """Residuals on their way up, results on their way down: its own chain's, and those of the chains above."""
+        below, known = [self._chain], {self._chain}
+        while below:
+            child = below.pop()
+            for row in self._requests:
+                if row["kind"] == "submit_residual" and row["account"] == child and row["decided_us"] is not None:
+                    what = f"takes the residual of {child}, an output addressed to it, as an order"
+                    yield row["decided_us"], row["chain"], what, "wasp/crosschain.py"
+                    if row["chain"] not in known:
+                        known.add(row["chain"])
+                        below.append(row["chain"])
+        for row in self._requests:
+            if row["kind"] == "receive_result" and row["chain"] in known and row["decided_us"] is not None:
+                what = f"takes a result of {row['account']}: lots, money, refunds"
+                yield row["decided_us"], row["chain"], what, "market/hierarchy.py"
+
+    # ------------------------------------------------------------------------------------------------------ money
+
+    def _settlement(self) -> Iterator[WalkStep]:
+        """The interval is final when its last result is there; at its gate, where nothing went up."""
+        results = [
+            row["decided_us"]
+            for row in self._requests
+            if (row["kind"], row["chain"]) == ("receive_result", self._chain) and row["decided_us"] is not None
+        ]
+        gates = [row["timestamp_us"] for row in self._rows("clearings", chain=self._chain, interval=self._interval)]
+        final = max(results or gates, default=None)
+        settled = self._rows("settlements", chain=self._chain, interval=self._interval, home=self._home)
+        if final is None or not settled:
+            return
+        row = settled[0]
+        trades = self._rows("trades", chain=self._chain, interval=self._interval, home=self._home)
+        routes = ", ".join(f"{trade['energy_wh']:,} Wh {_route(trade['route'])}" for trade in trades)
+        money, energy = abs(row["money"]), abs(row["ordered_wh"])
+        mean = _price(round(money / energy)) if energy else ""
+        verb = "pays" if row["side"] == "bid" else "receives"
+        what = f"the interval is final: {self._home} {verb} {money / 10**6:,.2f} p for {routes}; {mean} on average"
+        yield final, self._chain, what, "market/settlement.py"
+
+    def _reading(self) -> Iterator[WalkStep]:
+        settled = self._rows("settlements", chain=self._chain, interval=self._interval, home=self._home)
+        for row in self._requests:
+            if (row["kind"], row["chain"], row["account"]) == ("submit_reading", self._chain, self._home) and settled:
+                home = settled[0]
+                if row["submitted_us"] is not None:
+                    what = f"after delivery: reads {home['load_wh']:,} Wh of load and {home['generation_wh']:,} Wh generated"
+                    yield row["submitted_us"], self._home, what, "market/meter.py"
+                if row["decided_us"] is not None:
+                    amount = f"{abs(home['imbalance_wh']):,} Wh {'bought from' if home['imbalance_wh'] > 0 else 'sold to'}"
+                    what = f"the reading is taken; the imbalance, {amount} the main grid, is settled with all homes'"
+                    yield row["decided_us"], self._chain, what, "market/settlement.py"
+
+
+def _price(price: int | None) -> str:
+    return "no price" if price is None else f"{price / 1000:.3f} p/kWh"
+
+
+def _route(route: str) -> str:
+    return {LOCAL: "within the microgrid", GRID: "with the main grid"}.get(route, f"by {route.replace('level', 'level ')}")

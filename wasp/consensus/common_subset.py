@@ -85,7 +85,8 @@ class CommonSubset(CommitteeProtocol):
     @property
     def rounds(self) -> tuple[int, ...]:
         """The current round of each agreement; -1 for one that has not started."""
-        return tuple(self._agreement(j).round for j in range(self._committee.n))
+        leaves = (self._leaves.get(self._leaf_path("agreement", j)) for j in range(self._committee.n))
+        return tuple(leaf.round if isinstance(leaf, BinaryAgreement) else -1 for leaf in leaves)
 
     @property
     def status(self) -> dict[str, Any]:

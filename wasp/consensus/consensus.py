@@ -29,7 +29,7 @@ from ledger.kernel.instant import Instant
 from ledger.kernel.threshold import ThresholdKey
 from ledger.transaction import Essence, Transaction
 from wasp.committee import Committee
-from wasp.consensus.batch_proposal import Batch, BatchProposal, NoBatch, aggregate
+from wasp.consensus.batch_proposal import REQUESTS_MAX, Batch, BatchProposal, NoBatch, aggregate
 from wasp.consensus.committee_protocol import (
     CommitteeProtocol,
     Membership,
@@ -50,9 +50,7 @@ from wasp.consensus.distributed_signature import (
 )
 from wasp.request import Request, RequestId
 
-PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {
-    "wasp": CommonSubset,
-}
+PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {"wasp": CommonSubset}
 """The protocols that a configuration can name."""
 
 
@@ -157,7 +155,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         self._me = committee.index[me]
         self._committee = committee
         self._verifier = verifier
-        self._protocol = PROTOCOLS[protocol](Membership(path, committee, me, signer, verifier, threshold_key))
+        self.protocol = PROTOCOLS[protocol](Membership(path, committee, me, signer, verifier, threshold_key))
         self._entropy_path: Path = (*path, "entropy")
         self._signature_path: Path = (*path, "signature")
         self._entropy = CommonCoin(self._entropy_path, committee, threshold_key)
@@ -176,7 +174,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
     @property
     def terminated(self) -> bool:
         """Whether this member will start nothing more here by itself."""
-        return self.ended and self._protocol.terminated
+        return self.ended and self.protocol.terminated
 
     @property
     def batch(self) -> Batch | None:
@@ -187,24 +185,20 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
     def status(self) -> dict[str, Any]:
         """Why it waits."""
         if self.ended:
-            return {"log index": self._log_index, "phase": "ended", "terminated": self.terminated}
-        if not self.proposed:
-            return {"log index": self._log_index, "phase": "waits for the own proposal"}
+            return {"phase": "ended", "terminated": self.terminated}
         if self._batch is None:
-            return {"log index": self._log_index, "phase": "agreement", "protocol": self._protocol.status}
+            return {"phase": "agreement", "proposed": self.proposed, "protocol": self.protocol.status}
         if self._requests is None or self._entropy_value is None:
-            wanted = {"requests": self._requests is None, "entropy": self._entropy.status}
-            return {"log index": self._log_index, "phase": "preparation", **wanted}
-        phase = "signature" if self._essence else "execution"
-        return {"log index": self._log_index, "phase": phase, "signature": self._signature.status}
+            return {"phase": "preparation", "requests": self._requests is not None, "entropy": self._entropy.status}
+        return {"phase": "signature" if self._essence else "execution", "signature": self._signature.status}
 
     @property
     def deadline(self) -> Instant | None:
-        return self._protocol.deadline
+        return self.protocol.deadline
 
     def handle_timer(self, now: Instant) -> Step[ConsensusOutput]:
         step: StepBuilder[ConsensusOutput] = StepBuilder()
-        self._absorb_protocol(step, self._protocol.handle_timer(now), now)
+        self._absorb_protocol(step, self.protocol.handle_timer(now), now)
         return step.build()
 
     def handle_input(self, input: ConsensusInput, now: Instant) -> Step[ConsensusOutput]:
@@ -226,7 +220,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         if sender not in self._committee.index:
             return Step(faults=(Fault(sender, "not_a_member", path),))
         if len(path) != 3:
-            child = self._protocol.handle_message(sender, path, message, now)
+            child = self.protocol.handle_message(sender, path, message, now)
             if not child.outputs:
                 return child  # type: ignore[return-value] # a step without outputs is a step of any automaton
             step: StepBuilder[ConsensusOutput] = StepBuilder()
@@ -246,8 +240,9 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
     def _handle_propose_batch(self, step: StepBuilder[ConsensusOutput], input: ProposeBatch, now: Instant) -> None:
         """Line 1."""
         assert not self.proposed, "a member proposes once"
+        assert len(input.proposal.requests) <= REQUESTS_MAX, "others could not decode it"
         self.proposed = True
-        self._absorb_protocol(step, self._protocol.handle_input(Propose(encode(input.proposal)), now), now)
+        self._absorb_protocol(step, self.protocol.handle_input(Propose(encode(input.proposal)), now), now)
 
     def _absorb_protocol(self, step: StepBuilder[ConsensusOutput], child: Step[ProtocolOutput], now: Instant) -> None:
         for output in step.add(child):
@@ -333,8 +328,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
                 step.faults.append(Fault(sender, "equivocation", self._signature_path, "two signed anchors"))
             return
         if not self._is_signed_successor(message.transaction):
-            detail = "not a signed successor of the decided base"
-            step.faults.append(Fault(sender, "bad_anchor", self._signature_path, detail))
+            step.faults.append(Fault(sender, "bad_anchor", self._signature_path, "no signed successor of the base"))
             return
         if not self._signature.started:
             self._send_anchor(step, message.transaction)

@@ -27,8 +27,8 @@ from ledger.kernel.encoding import Digest, Frozen, Value, digest_of_bytes
 from ledger.kernel.instant import Instant
 from wasp.committee import Committee
 
-PAYLOAD_SIZE_MAX = 128 * 1024
-"""Bytes of the largest payload: each member sends two copies to each other, so it weighs 2 n^2 times on the network."""
+PAYLOAD_SIZE_MAX = 64 * 1024
+"""Bytes of the largest payload, more than the largest batch proposal: it weighs 2 n^2 times on the network."""
 
 
 class Initial(Value, dict=True):

@@ -13,7 +13,7 @@ from ledger.output import OutputId
 from ledger.transaction import CommitteeUnlock, Transaction
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_instances import BASE, CONSENSUS_CODEC, REQUESTS, Owner, essence_of, propose
-from tests.harness.virtual_network import RandomOrder, VirtualNetwork, slow_recipients
+from tests.harness.virtual_network import Pending, RandomOrder, VirtualNetwork, slow_recipients
 from wasp.consensus.batch_proposal import AnchorReference, Batch
 from wasp.consensus.byzantine import Lying, silent
 from wasp.consensus.consensus import (
@@ -33,6 +33,13 @@ from wasp.consensus.distributed_signature import PartialSignature, anchor_transa
 DEALT = DealtCommittee(4)
 M0, M1, M2, M3 = MEMBERS = DEALT.members
 SIGNATURE_PATH: Path = (CHAIN, 1, "signature")
+
+
+class DuplicatingNetwork(VirtualNetwork):
+    """Every message comes twice."""
+
+    def _send(self, item: Pending) -> None:
+        self.pending += [item, item]
 
 
 def network_of(answers: Callable[[NodeId, Any], Iterable[Any]], faulty: tuple[NodeId, ...] = ()) -> VirtualNetwork:
@@ -216,21 +223,26 @@ def test_answers_that_come_after_the_end_change_nothing():
 
 def test_instances_tell_why_they_wait():
     instance = DEALT.consensus(M0)
-    assert instance.status == {"log index": 1, "phase": "waits for the own proposal"}
-    instance.handle_input(propose(), 0)
     assert instance.status["phase"] == "agreement"
+    assert not instance.status["proposed"]
     network = network_of(lambda node, output: ())
     for me in MEMBERS:
         network.give(me, propose())
+    assert network.status()[M0]["proposed"]
     network.run()
-    status: Any = network.status()[M0]
-    assert status == {"log index": 1, "phase": "preparation", "requests": True, "entropy": "tossed"}
+    assert network.status()[M0] == {"phase": "preparation", "requests": False, "entropy": "tossed"}
     network.give(M0, RequestsDelivered(tuple(sorted(REQUESTS[:2], key=lambda request: request.id))))
     execution = network.outputs_of(M0, ExecutionNeeded)[0]
     assert network.status()[M0]["phase"] == "execution"
     network.give(M0, BatchExecuted(essence_of(execution.batch, execution.entropy)))
-    assert network.status()[M0] == {
-        "log index": 1,
-        "phase": "signature",
-        "signature": "signed by me True, signatures 1/3",
-    }
+    assert network.status()[M0] == {"phase": "signature", "signature": "signed by me True, signatures 1/3"}
+
+
+def test_messages_that_come_twice_accuse_nobody_and_change_nothing():
+    nodes: dict[NodeId, Any] = {me: DEALT.consensus(me) for me in MEMBERS}
+    network = DuplicatingNetwork(nodes, CONSENSUS_CODEC, RandomOrder(2), answers=Owner())
+    for me in MEMBERS:
+        network.give(me, propose())
+    network.run()
+    assert [type(end) for [end] in ends(network)] == [AnchorSigned] * 4
+    assert network.faults == []

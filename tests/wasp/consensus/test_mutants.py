@@ -59,11 +59,11 @@ def moved(owner: Any, name: str, by: int) -> Iterator[None]:
         setattr(owner, target, original)
 
 
-def swarm(check: Callable[..., None], *arguments: Any) -> Callable[[], None]:
+def swarm(check: Callable[..., None], *arguments: Any, seeds: int = SEEDS) -> Callable[[], None]:
     """The check under many seeds."""
 
     def run() -> None:
-        for seed in range(SEEDS):
+        for seed in range(seeds):
             check(*arguments, seed)
 
     run.__name__ = f"{check.__name__}{arguments}"
@@ -93,8 +93,8 @@ MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (CommonCoin, "_threshold", +1, checks.check_coin, "liveness"),
     (CommonSubset, "_subset_quorum", -1, swarm(checks.check_subset, 4, FORCED), "size"),
     (CommonSubset, "_subset_quorum", +1, swarm(checks.check_subset, 4, "silent"), "termination"),
-    (DistributedSignature, "_signature_quorum", -1, swarm(check_instance, 4, FORCED), "signatures"),
-    (DistributedSignature, "_signature_quorum", +1, swarm(check_instance, 4, "silent"), "termination"),
+    (DistributedSignature, "_signature_quorum", -1, swarm(check_instance, 4, FORCED, seeds=50), "signatures"),
+    (DistributedSignature, "_signature_quorum", +1, swarm(check_instance, 4, "silent", seeds=50), "termination"),
     (distributed_signature, "signature_quorum", -1, check_signature_quorum, "too few"),
     (distributed_signature, "signature_quorum", +1, check_signature_quorum, "enough"),
     (Consensus, "_join_quorum", -1, check_joining, "too early"),

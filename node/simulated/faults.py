@@ -13,8 +13,9 @@ import simpy
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import Duration, Instant
-from node.simulated.clock import VirtualClock
+from node.simulated.clock import SkewedClock, VirtualClock
 from node.simulated.disk import DiskLoss
+from node.simulated.network import LinkQuality, Network
 
 
 class Crash(Frozen):
@@ -33,7 +34,10 @@ class Restart(Frozen):
 
 
 class Pause(Frozen):
-    """The node's process stands still (a garbage collection, a suspended machine); what arrives waits."""
+    """The node's process stands still (a garbage collection, a suspended machine); what arrives waits.
+
+    What it had finished before still leaves.
+    """
 
     at: Instant
     node: NodeId
@@ -89,11 +93,19 @@ ScheduledFault: TypeAlias = Crash | Restart | Pause | SlowCpu | Partition | Heal
 
 
 class FaultTarget(Protocol):
-    """What the faults happen to."""
+    """What the faults happen to: a simulated runtime."""
 
-    def apply(self, fault: ScheduledFault) -> None:
-        """The fault takes effect now."""
-        ...
+    network: Network
+
+    def crash(self, node: NodeId, loss: DiskLoss) -> None: ...
+
+    def restart(self, node: NodeId) -> None: ...
+
+    def pause(self, node: NodeId, duration: Duration) -> None: ...
+
+    def slow(self, node: NodeId, per_cent: int) -> None: ...
+
+    def skew(self, node: NodeId, clock: SkewedClock) -> None: ...
 
 
 def fault_process(
@@ -103,7 +115,29 @@ def fault_process(
     for fault in sorted(schedule, key=lambda fault: fault.at):
         if fault.at > clock.now:
             yield clock.timeout(fault.at - clock.now)
-        target.apply(fault)
+        apply(fault, target, clock.now)
+
+
+def apply(fault: ScheduledFault, target: FaultTarget, now: Instant) -> None:
+    """The fault takes effect."""
+    match fault:
+        case Crash():
+            target.crash(fault.node, fault.loss)
+        case Restart():
+            target.restart(fault.node)
+        case Pause():
+            target.pause(fault.node, fault.duration)
+        case SlowCpu():
+            target.slow(fault.node, fault.per_cent)
+        case ClockSkew():
+            target.skew(fault.node, SkewedClock(fault.offset, fault.drift, now))
+        case Partition():
+            target.network.partition(fault.groups, fault.one_way)
+        case Heal():
+            target.network.heal()
+        case LinkChange():
+            quality = LinkQuality(fault.loss, fault.duplication, fault.extra_delay)
+            target.network.change(fault.senders, fault.recipients, quality)
 
 
 def loses_frames(schedule: Sequence[ScheduledFault]) -> bool:

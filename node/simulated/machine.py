@@ -22,11 +22,12 @@ from ledger.kernel.instant import Instant, earliest
 from ledger.kernel.rejection import Rejected
 from ledger.kernel.rng import stream
 from node.hardware import Operation
-from node.link import Link, LinkHeader, LinkParameters
+from node.link import Link, LinkParameters
 from node.simulated.clock import SkewedClock
 from node.simulated.cpu import CpuMeter
 from node.simulated.disk import SimulatedDisk
-from node.wire import Packet, Wire, frame_size
+from node.simulated.frames import Bundle, Route, Routes, SimulatedFrame
+from node.wire import Packet, Wire
 
 CodecUse: TypeAlias = Literal["all", "sample"]
 
@@ -47,35 +48,6 @@ class Boot(Frozen):
 HostFactory: TypeAlias = Callable[[Boot], Automaton[Any, Any, Any]]
 
 
-class Bundle:
-    """What goes to some peers together: packets, their bytes, their size as a frame without header."""
-
-    __slots__ = ("encoded", "packets", "size")
-
-    def __init__(self, packets: tuple[Packet, ...], encoded: tuple[bytes, ...]) -> None:
-        self.packets = packets
-        self.encoded = encoded
-        self.size = frame_size(None, encoded)
-
-
-class SimulatedFrame:
-    """A frame under way; recipients share it when it carries no link header."""
-
-    __slots__ = ("bundle", "header", "sample", "sender", "size")
-
-    def __init__(self, sender: NodeId, bundle: Bundle, header: LinkHeader | None, sample: bool) -> None:
-        self.sender = sender
-        self.bundle = bundle
-        self.header = header
-        self.size = bundle.size if header is None else frame_size(header, bundle.encoded)
-        self.sample = sample
-
-
-ROUTES_MAX = 4096
-"""Sets of recipients remembered per machine: gossip to changing neighbours must not fill the memory."""
-EMPTY_BUNDLE = Bundle((), ())
-
-
 class GivenInput:
     """An input for the host, of its owner or in answer to a need."""
 
@@ -89,33 +61,6 @@ class GivenInput:
 
 WAKE = object()
 """An item that only makes a machine look at its deadline and its inbox."""
-
-
-class Route:
-    """The recipients of an envelope, as seen from one machine."""
-
-    __slots__ = ("includes_self", "machines", "places")
-
-    def __init__(self, machines: tuple[Machine, ...], includes_self: bool) -> None:
-        self.machines = machines
-        self.places = tuple(machine.place for machine in machines)
-        self.includes_self = includes_self
-
-
-class Routes(dict[tuple[NodeId, ...], Route]):
-    """The routes that one machine has used, by recipients."""
-
-    def __init__(self, me: NodeId, machines: Mapping[NodeId, Machine]) -> None:
-        super().__init__()
-        self._me = me
-        self._machines = machines
-
-    def __missing__(self, recipients: tuple[NodeId, ...]) -> Route:
-        if len(self) >= ROUTES_MAX:
-            self.clear()
-        others = tuple(self._machines[node] for node in recipients if node != self._me)
-        route = self[recipients] = Route(others, self._me in recipients)
-        return route
 
 
 class Turn:
@@ -166,6 +111,27 @@ class Counters:
     def events(self) -> int:
         """Messages, inputs and timers handled."""
         return self.messages + self.own_messages + self.inputs + self.timers
+
+
+class HostFailed(Exception):
+    """A host raised: an error of this program. The run can be seen again from its configuration and seed."""
+
+    def __init__(
+        self, node: NodeId, incarnation: int, now: Instant, event: Any, seed: bytes | int, events: int
+    ) -> None:
+        super().__init__(node, incarnation, now, event, seed, events)
+        self.node = node
+        self.incarnation = incarnation
+        self.now = now
+        self.event = event
+        self.seed = seed
+        self.events = events
+
+    def __str__(self) -> str:
+        return (
+            f"{self.node} (incarnation {self.incarnation}) failed at {self.now} us while it handled "
+            f"{repr(self.event)[:500]}; to see it again: seed {self.seed!r}, after {self.events} events"
+        )
 
 
 class Machine:

@@ -23,44 +23,30 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from struct import pack
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from ledger.kernel.automaton import Fault, NodeId
-from ledger.kernel.instant import Instant
-from ledger.kernel.rejection import Rejected
+from ledger.kernel.instant import Duration, Instant
 from node.hardware import HardwareProfile
 from node.link import LinkHeader, LinkParameters
 from node.simulated.clock import Arrival, SkewedClock, VirtualClock
 from node.simulated.cpu import CpuMeter
-from node.simulated.disk import DiskParameters, SimulatedDisk
+from node.simulated.disk import DiskLoss, DiskParameters, SimulatedDisk
 from node.simulated.effects import Effects
-from node.simulated.faults import (
-    ClockSkew,
-    Crash,
-    Heal,
-    LinkChange,
-    Partition,
-    Pause,
-    Restart,
-    ScheduledFault,
-    SlowCpu,
-    fault_process,
-    loses_frames,
-)
+from node.simulated.faults import ScheduledFault, fault_process, loses_frames
+from node.simulated.frames import EMPTY_BUNDLE, Bundle, SimulatedFrame, bundled
 from node.simulated.machine import (
-    EMPTY_BUNDLE,
     WAKE,
-    Bundle,
     CodecUse,
     Counters,
     GivenInput,
     HostFactory,
+    HostFailed,
     Machine,
-    SimulatedFrame,
     Turn,
 )
-from node.simulated.network import LinkQuality, Network, NetworkParameters
-from node.wire import PACKETS_SIZE_MAX, Wire
+from node.simulated.network import Network, NetworkParameters
+from node.wire import Wire
 
 SAMPLE_EVERY = 256
 """With ``codec="sample"`` every frame with this stride is encoded and decoded: under a per cent of the time."""
@@ -70,33 +56,16 @@ ORDER_KEPT_MAX = 4096
 """Entries of the order of events that are digested together: singly, digesting would cost as much as handling."""
 
 
+Bundles: TypeAlias = Sequence[tuple[Sequence[Machine], Sequence[int], Bundle]]
+"""Peers, their places, and what goes to each of them."""
+
+
 class Observer(Protocol):
     """Sees what hosts put out; it may inject inputs, and must not change hosts."""
 
     def observe(self, now: Instant, node: NodeId, outputs: Sequence[Any], faults: Sequence[Fault]) -> None:
         """These were released at this instant of virtual time."""
         ...
-
-
-class HostFailed(Exception):
-    """A host raised: an error of this program. The run can be seen again from its configuration and seed."""
-
-    def __init__(
-        self, node: NodeId, incarnation: int, now: Instant, event: Any, seed: bytes | int, events: int
-    ) -> None:
-        super().__init__(node, incarnation, now, event, seed, events)
-        self.node = node
-        self.incarnation = incarnation
-        self.now = now
-        self.event = event
-        self.seed = seed
-        self.events = events
-
-    def __str__(self) -> str:
-        return (
-            f"{self.node} (incarnation {self.incarnation}) failed at {self.now} us while it handled "
-            f"{repr(self.event)[:500]}; to see it again: seed {self.seed!r}, after {self.events} events"
-        )
 
 
 class SimulatedRuntime:
@@ -186,31 +155,37 @@ class SimulatedRuntime:
         """Give a host an input, at an instant or now; it is lost when the host is down then."""
         self.clock.arrive(self.machines[node], GivenInput(input, None), self.clock.now if at is None else at)
 
-    def apply(self, fault: ScheduledFault) -> None:
-        """A fault of the schedule takes effect now."""
-        match fault:
-            case Crash():
-                self._crash(self.machines[fault.node], fault)
-            case Restart():
-                if self.machines[fault.node].host is None:
-                    self._boot(self.machines[fault.node])
-            case Pause():
-                machine = self.machines[fault.node]
-                machine.free_at = max(machine.free_at, self.now + fault.duration)
-                self._wake(machine, machine.free_at)
-            case SlowCpu():
-                self.machines[fault.node].meter.slowness = fault.per_cent
-            case Partition():
-                self.network.partition(fault.groups, fault.one_way)
-            case Heal():
-                self.network.heal()
-            case LinkChange():
-                quality = LinkQuality(fault.loss, fault.duplication, fault.extra_delay)
-                self.network.change(fault.senders, fault.recipients, quality)
-            case ClockSkew():
-                machine = self.machines[fault.node]
-                machine.clock = SkewedClock(fault.offset, fault.drift, self.now)
-                self._wake(machine, self.now)
+    def crash(self, node: NodeId, loss: DiskLoss = "unsynced") -> None:
+        """The node stops; what is not durable is lost, and of the disk what the kind of loss says."""
+        machine = self.machines[node]
+        machine.disk.crash(loss, machine.crash_stream)
+        machine.host = None
+        machine.links = {}
+        machine.wakes_at = None
+        machine.mining_until = self.now
+        machine.meter.settle()
+        self._discard(machine)
+
+    def restart(self, node: NodeId) -> None:
+        """The node boots from what is on its disk, if it is down."""
+        if self.machines[node].host is None:
+            self._boot(self.machines[node])
+
+    def pause(self, node: NodeId, duration: Duration) -> None:
+        """The node handles nothing for so long."""
+        machine = self.machines[node]
+        machine.free_at = max(machine.free_at, self.now + duration)
+        self._wake(machine, machine.free_at)
+
+    def skew(self, node: NodeId, clock: SkewedClock) -> None:
+        """The node's clock is this one from now on."""
+        machine = self.machines[node]
+        machine.clock = clock
+        self._wake(machine, self.now)
+
+    def slow(self, node: NodeId, per_cent: int) -> None:
+        """The node's CPU takes this many per cent of its profile's time from now on."""
+        self.machines[node].meter.slowness = per_cent
 
     def _boot(self, machine: Machine) -> None:
         try:
@@ -223,15 +198,6 @@ class SimulatedRuntime:
     def _failed(self, machine: Machine) -> HostFailed:
         events = self.counters.events
         return HostFailed(machine.node, machine.incarnation, self.now, machine.event, self._seed, events)
-
-    def _crash(self, machine: Machine, fault: Crash) -> None:
-        machine.disk.crash(fault.loss, machine.crash_stream)
-        machine.host = None
-        machine.links = {}
-        machine.wakes_at = None
-        machine.mining_until = self.now
-        machine.meter.settle()
-        self._discard(machine)
 
     def _discard(self, machine: Machine) -> None:
         """What arrives at a machine that is down is lost."""
@@ -295,32 +261,15 @@ class SimulatedRuntime:
         if machine.due is not None or machine.links:
             self._schedule(machine)
 
-    def _bundles(self, machine: Machine, turn: Turn) -> Sequence[tuple[Sequence[Machine], Sequence[int], Bundle]]:
-        """Line 2: who gets what, in the order of the first packet for each; the cost of encoding and sending is charged."""
-        encoded = [self._wire.packet(path, message) for _, path, message in turn.packets]
-        first = turn.packets[0][0]
-        if all(route is first for route, _, _ in turn.packets):
-            groups = {tuple(range(len(encoded))): list(first.machines)}
-        else:
-            chosen: dict[Machine, list[int]] = {}
-            for index, (route, _, _) in enumerate(turn.packets):
-                for peer in route.machines:
-                    chosen.setdefault(peer, []).append(index)
-            groups = {}
-            for peer, chosen_places in chosen.items():
-                groups.setdefault(tuple(chosen_places), []).append(peer)
-        bundles = []
-        for places, peers in groups.items():
-            for part in _parts(places, encoded):
-                packets = tuple([turn.packets[place][1:] for place in part])
-                bundle = Bundle(packets, tuple([encoded[place] for place in part]))
-                bundles.append((peers, [peer.place for peer in peers], bundle))
+    def _bundles(self, machine: Machine, turn: Turn) -> Bundles:
+        """Line 2; encoding and sending are charged."""
+        bundles, size = bundled(turn.packets, self._wire)
         if machine.metered:
-            machine.meter.charge("encode", sum(map(len, encoded)))
+            machine.meter.charge("encode", size)
             machine.meter.charge("frame", sum(len(peers) for peers, _, _ in bundles))
         return bundles
 
-    def _finish(self, machine: Machine, incarnation: int, turn: Turn, bundles: Sequence[Any]) -> None:
+    def _finish(self, machine: Machine, incarnation: int, turn: Turn, bundles: Bundles) -> None:
         """The turn's CPU time is over: records to the disk, the rest when they are durable (4)."""
         if machine.host is None or machine.incarnation != incarnation:
             return
@@ -330,7 +279,7 @@ class SimulatedRuntime:
         else:
             self._release(machine, turn, bundles)
 
-    def _release(self, machine: Machine, turn: Turn, bundles: Sequence[Any]) -> None:
+    def _release(self, machine: Machine, turn: Turn, bundles: Bundles) -> None:
         """Line 5."""
         if turn.outputs or turn.faults:
             self.counters.outputs += len(turn.outputs)
@@ -399,20 +348,3 @@ class SimulatedRuntime:
         if machine.wakes_at is None or at < machine.wakes_at or machine.wakes_at <= self.clock.now:
             machine.wakes_at = at
             self.clock.arrive(machine, WAKE, at)
-
-
-def _parts(places: tuple[int, ...], encoded: Sequence[bytes]) -> list[tuple[int, ...]]:
-    """The places of the packets of one frame, or of several when they are too many bytes for one."""
-    if sum(len(encoded[place]) for place in places) <= PACKETS_SIZE_MAX:
-        return [places]
-    parts: list[list[int]] = [[]]
-    size = 0
-    for place in places:
-        if len(encoded[place]) > PACKETS_SIZE_MAX:
-            raise Rejected("oversized", f"a packet of {len(encoded[place])} bytes, at most {PACKETS_SIZE_MAX} expected")
-        size += len(encoded[place])
-        if size > PACKETS_SIZE_MAX:
-            parts.append([])
-            size = len(encoded[place])
-        parts[-1].append(place)
-    return [tuple(part) for part in parts]

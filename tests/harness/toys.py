@@ -6,7 +6,7 @@ from typing import Any
 
 from ledger.kernel.automaton import NOTHING, Automaton, Envelope, NodeId, Path, Record, Step
 from ledger.kernel.encoding import Frozen, Value
-from ledger.kernel.instant import Duration, Instant
+from ledger.kernel.instant import Instant
 
 PATH: Path = ("toy",)
 
@@ -136,8 +136,4 @@ class Log:
         self.faults.extend(faults)
 
     def heard(self, node: NodeId) -> list[tuple[Instant, Any]]:
-        return [(now, output.message) for now, at, output in self.entries if at == node]
-
-
-def later(*spans: Duration) -> Instant:
-    return sum(spans)
+        return [(now, output.message) for now, at, output in self.entries if at == node and isinstance(output, Heard)]

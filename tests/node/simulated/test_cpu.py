@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from ledger.kernel.identity import deal_signer, verifier
+from ledger.kernel.threshold import deal_threshold_keys
+from node.simulated.cpu import CpuMeter
+from tests.harness.simulation import toy_profile
+
+
+def test_the_sum_of_what_was_charged_is_rounded_up_to_the_microsecond_once():
+    meter = CpuMeter(toy_profile(sign=400_000, gas=1))
+    meter.charge("sign", 5)
+    assert meter.settle() == 2
+    meter.charge("sign", 5)
+    meter.charge("gas")
+    assert (meter.settle(), meter.settle()) == (3, 0)
+    assert (meter.charged["sign"], meter.charged["gas"]) == (10, 1)
+
+
+def test_a_slowed_cpu_takes_longer():
+    meter = CpuMeter(toy_profile(sign=1_000_000))
+    meter.slowness = 250
+    meter.charge("sign", 3)
+    assert meter.settle() == 8  # 7.5
+
+
+def test_wrapped_keys_do_the_same_and_charge_for_it():
+    meter = CpuMeter(toy_profile(sign=1))
+    plain, judge = deal_signer("model", 1, "a"), verifier("model")
+    signer, checker = meter.signer(plain), meter.verifier(judge)
+    signature = signer.sign(b"12345")
+    assert signature == plain.sign(b"12345")
+    assert signer.public_key == plain.public_key
+    assert checker.verify(plain.public_key, b"12345", signature)
+    assert not checker.verify(plain.public_key, b"1234", signature)
+    assert (meter.charged["sign"], meter.charged["verify"], meter.charged["hash"]) == (1, 2, 14)
+
+
+def test_a_wrapped_threshold_key_does_the_same_and_charges_for_it():
+    meter = CpuMeter(toy_profile(sign=1))
+    keys = deal_threshold_keys(1, "c", 4, 2)
+    key = meter.threshold_key(keys[0])
+    shares = {0: key.share(b"sid"), 1: keys[1].share(b"sid")}
+    assert shares[0] == keys[0].share(b"sid")
+    assert key.threshold == 2
+    assert [key.verify_share(1, b"sid", shares[1]), key.verify_share(2, b"sid", shares[1])] == [True, False]
+    assert key.combine(b"sid", shares) == keys[3].combine(b"sid", shares)
+    charged = {operation: amount for operation, amount in meter.charged.items() if amount}
+    assert charged == {"threshold_share": 1, "threshold_verify": 2, "threshold_combine": 2}
+
+
+def test_without_a_profile_nothing_is_wrapped_and_nothing_costs():
+    meter = CpuMeter(None)
+    signer = deal_signer("model", 1, "a")
+    assert meter.signer(signer) is signer
+    meter.charge("sign", 10**9)
+    assert meter.settle() == 0

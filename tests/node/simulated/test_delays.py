@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import NormalDist, fmean, median, pstdev
+
+import pytest
+
+from ledger.kernel.automaton import NodeId
+from ledger.kernel.rejection import Rejected
+from ledger.kernel.rng import stream
+from node.simulated.delays import (
+    ConstantDelay,
+    LogNormalDelay,
+    MatrixDelay,
+    NormalDelay,
+    UniformDelay,
+    read_delay_table,
+    shipped_delay_table,
+)
+
+GRID = 100
+DRAWS = 20_000
+
+
+def draws(model, grid: int = GRID) -> list[int]:
+    return model.delays(0, [1] * DRAWS, grid, stream(1, "delays"))
+
+
+def test_a_constant_delay_is_exact_whatever_the_grid():
+    assert ConstantDelay(12_345).delays(0, [1, 2], GRID, stream(1)) == [12_345, 12_345]
+    assert ConstantDelay(12_345).constant == 12_345
+
+
+@pytest.mark.parametrize("model", [UniformDelay(100, 300), NormalDelay(1000, 100), LogNormalDelay(1000, 0.2)])
+def test_drawn_delays_lie_on_the_grid(model):
+    assert model.constant is None
+    assert {delay % GRID for delay in draws(model)} == {0}
+    assert {delay % 7 for delay in draws(model, grid=1)} == set(range(7))
+
+
+def test_uniform_delays_take_every_grid_point_equally_often_both_ends_included():
+    delays = draws(UniformDelay(1_000, 1_300))
+    counts = [delays.count(delay) for delay in (1_000, 1_100, 1_200, 1_300)]
+    assert sum(counts) == DRAWS
+    # A multinomial with 4 cells: five standard deviations around the mean.
+    deviation = (DRAWS * 0.25 * 0.75) ** 0.5
+    assert all(abs(count - DRAWS / 4) < 5 * deviation for count in counts)
+
+
+def test_normal_delays_have_their_mean_and_deviation_and_are_cut_off_below():
+    delays = draws(NormalDelay(25_000, 5_000, low=15_000))
+    assert abs(fmean(delays) - 25_000) < 200
+    assert min(delays) == 15_000
+    share = NormalDist(25_000, 5_000).cdf(15_050)
+    assert abs(delays.count(15_000) / DRAWS - share) < 5 * (share / DRAWS) ** 0.5
+    assert abs(pstdev(draws(NormalDelay(25_000, 5_000))) - 5_000) < 150
+
+
+def test_log_normal_delays_have_their_median_and_a_long_tail():
+    delays = sorted(draws(LogNormalDelay(20_000, 0.5)))
+    assert abs(median(delays) - 20_000) < 400
+    tail = 20_000 * 2.718281828 ** (0.5 * NormalDist().inv_cdf(0.99))
+    assert abs(delays[DRAWS * 99 // 100] - tail) < 0.08 * tail
+
+
+def test_a_matrix_gives_the_delay_from_the_senders_row_and_the_recipients_column():
+    model = MatrixDelay(((0, 10), (20, 0)), regions=(0, 1, 1))
+    assert model.delays(0, (1, 2), GRID, stream(1)) == [10, 10]
+    assert model.delays(2, (0, 1), GRID, stream(1)) == [20, 0]
+
+
+def test_the_jitter_of_a_matrix_is_in_proportion_to_the_delay():
+    model = MatrixDelay(((0, 100_000),), regions=(0, 1), jitter=50_000)
+    delays = model.delays(0, [1] * DRAWS, GRID, stream(1, "jitter"))
+    assert abs(fmean(delays) - 100_000) < 200
+    assert abs(pstdev(delays) - 5_000) < 150
+
+
+def test_the_regions_of_aws_are_shipped():
+    table = shipped_delay_table("aws-regions")
+    assert len(table.regions) == 13
+    there = table.delays[table.regions.index("S_Paulo")][table.regions.index("Sydney")]
+    back = table.delays[table.regions.index("Sydney")][table.regions.index("Seoul")]
+    assert (there, back) == (155_000, 69_000)
+    assert all(table.delays[place][place] == 0 for place in range(13))
+
+
+def test_nodes_without_a_placement_take_the_regions_in_turn():
+    table = shipped_delay_table("aws-regions")
+    nodes = [NodeId(f"n{place}") for place in range(15)]
+    assert table.place(nodes).regions == (*range(13), 0, 1)
+    assert table.place(nodes[:2], {nodes[0]: "Tokyo", nodes[1]: "London"}).regions == (8, 3)
+    with pytest.raises(Rejected, match="n0 is in 'Atlantis'"):
+        table.place(nodes[:1], {nodes[0]: "Atlantis"})
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ("", "a header row and a row per region expected"),
+        ("x,a,b\na,0,1\nc,1,0\n", "the first column must name the regions"),
+        ("# comment\nx,a,b\na,0,1\nb,1\n", ":4: 2 columns, 3 expected"),
+        ("x,a,b\na,0,fast\nb,1,0\n", ":2: column b: milliseconds expected, not 'fast'"),
+        ("x,a,b\na,0,1\nb,-1,0\n", ":3: column a: milliseconds expected, not '-1'"),
+        ("x,a,b\na,0,nan\nb,1,0\n", ":2: column b: milliseconds expected, not 'nan'"),
+    ],
+)
+def test_a_bad_table_is_refused_with_line_and_column(tmp_path: Path, text: str, detail: str):
+    path = tmp_path / "mine.csv"
+    path.write_text(text)
+    with pytest.raises(Rejected) as refusal:
+        read_delay_table(path)
+    assert refusal.value.detail.startswith(str(path))
+    assert detail in refusal.value.detail
+
+
+def test_fractions_of_milliseconds_are_whole_microseconds(tmp_path: Path):
+    path = tmp_path / "mine.csv"
+    path.write_text("x, a\na, 0.5\n")
+    assert read_delay_table(path).delays == ((500,),)

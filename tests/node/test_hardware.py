@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ledger.kernel.rejection import Rejected
+from node.hardware import OPERATIONS, read_hardware, shipped_hardware
+from node.shipped import shipped
+
+LAPTOP = shipped("hardware", "laptop.toml").read_text()
+
+
+def test_costs_are_whole_picoseconds_per_unit_and_per_byte():
+    profile = shipped_hardware("laptop")
+    assert {operation: profile.costs[operation] for operation in ("sign", "hash", "gas")} == {
+        "sign": 23_900_000,
+        "hash": 2_700,
+        "gas": 100_000,
+    }
+    assert (profile.name, profile.fsync, profile.bandwidth) == ("laptop", 1_000, 1_000_000_000)
+
+
+@pytest.mark.parametrize("name", ["laptop", "raspberry-pi-4"])
+def test_every_number_of_a_shipped_profile_has_a_source(name: str):
+    profile = shipped_hardware(name)
+    assert set(profile.costs) == set(OPERATIONS)
+    assert set(profile.sources) == {*OPERATIONS, "bandwidth", "fsync", "disk", "hashing"}
+    assert all(profile.sources.values())
+
+
+def test_the_raspberry_pi_is_the_laptop_scaled_by_five():
+    laptop, raspberry = shipped_hardware("laptop"), shipped_hardware("raspberry-pi-4")
+    assert raspberry.costs == {operation: 5 * cost for operation, cost in laptop.costs.items()}
+
+
+@pytest.mark.parametrize(
+    ("damage", "detail"),
+    [
+        (("sign = {", "sing = {"), "sing is not an operation or a device"),
+        (("us = 23.9", "us = 0"), 'sign: { us = a number, source = "..." } expected, not 0'),
+        (("us = 23.9", 'us = "fast"'), 'sign: { us = a number, source = "..." } expected'),
+        (("us_per_kb = 4.3", "us = 4.3"), 'encode: { us_per_kb = a number, source = "..." } expected'),
+        (("us = 23.9, source", "us = 23.9, sauce"), 'sign: { us = a number, source = "..." } expected'),
+        (("sign = {", "sign = "), "Invalid value"),
+    ],
+)
+def test_a_bad_profile_is_refused_with_the_file_and_the_field(tmp_path: Path, damage: tuple[str, str], detail: str):
+    path = tmp_path / "mine.toml"
+    path.write_text(LAPTOP.replace(*damage))
+    with pytest.raises(Rejected) as refusal:
+        read_hardware(path)
+    assert refusal.value.code == "bad_hardware_profile"
+    assert str(path) in refusal.value.detail or "Invalid" in detail
+    assert detail in refusal.value.detail
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones():
+    with pytest.raises(Rejected, match="known are laptop, raspberry-pi-4"):
+        shipped_hardware("abacus")

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.kernel.instant import MILLISECOND, SECOND
+from node.link import Link, LinkHeader, LinkParameters
+
+PARAMETERS = LinkParameters()
+D = 10 * MILLISECOND
+
+
+def test_a_new_frame_is_handed_over_once_however_often_it_comes():
+    sender: Link[str] = Link(1, PARAMETERS)
+    receiver: Link[str] = Link(1, PARAMETERS)
+    header = sender.send("a", 0)
+    assert header == LinkHeader(1, 1, 1, 0, 0, b"")
+    assert [receiver.receive(header, D), receiver.receive(header, D), receiver.receive(header, 2 * D)] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_an_acknowledgement_rides_on_the_next_frame_to_the_peer():
+    one: Link[str] = Link(1, PARAMETERS)
+    other: Link[str] = Link(7, PARAMETERS)
+    other.receive(one.send("a", 0), D)
+    header = other.send("b", D)
+    assert header == LinkHeader(7, 1, 1, 1, 1, b"")
+    assert other.deadline == D + PARAMETERS.resend_initial  # nothing left to acknowledge, only its own frame waits
+    assert one.receive(header, 2 * D)
+    assert one.unacknowledged == 0
+
+
+def test_an_acknowledgement_that_finds_no_frame_goes_alone_and_is_not_acknowledged():
+    one: Link[str] = Link(1, PARAMETERS)
+    other: Link[str] = Link(1, PARAMETERS)
+    other.receive(one.send("a", 0), D)
+    assert other.deadline == D + PARAMETERS.acknowledge_after
+    assert other.handle_timer(D + PARAMETERS.acknowledge_after - 1) == []
+    ((header, payload),) = other.handle_timer(D + PARAMETERS.acknowledge_after)
+    assert (header.sequence, header.acknowledged, payload) == (0, 1, None)
+    assert not one.receive(header, 2 * D)
+    assert (one.deadline, other.deadline, one.unacknowledged) == (None, None, 0)
+
+
+def test_what_is_not_acknowledged_is_sent_again_after_twice_the_time_each_time():
+    link: Link[str] = Link(1, PARAMETERS)
+    link.send("a", 0)
+    instants = []
+    for _ in range(4):
+        due = link.deadline
+        assert due is not None
+        instants.append(due)
+        assert [payload for _, payload in link.handle_timer(due)] == ["a"]
+    assert instants == [1 * SECOND, 3 * SECOND, 5 * SECOND, 7 * SECOND]  # 1 s, then 2 s, the most
+    assert link.resent == 4
+
+
+def test_the_time_to_send_again_follows_the_round_trip_once_it_is_known():
+    one: Link[str] = Link(1, PARAMETERS)
+    other: Link[str] = Link(1, PARAMETERS)
+    other.receive(one.send("a", 0), D)
+    one.receive(other.send("b", D), 2 * D)
+    one.send("c", 2 * D)
+    # RFC 6298: round trip 20 ms, deviation 10 ms; and the peer may wait before it acknowledges.
+    assert one.deadline == 2 * D + 20 * MILLISECOND + 4 * 10 * MILLISECOND + PARAMETERS.acknowledge_after
+
+
+def test_frames_that_came_out_of_order_are_acknowledged_singly():
+    one: Link[str] = Link(1, PARAMETERS)
+    other: Link[str] = Link(1, PARAMETERS)
+    headers = [one.send(text, 0) for text in "abcdef"]
+    for place in (0, 2, 5):
+        assert other.receive(headers[place], D)
+    header = other.send("z", D)
+    assert (header.acknowledged, header.acknowledged_more) == (1, bytes([0b1001]))  # 3 = 1 + 2, and 6 = 1 + 2 + 3
+    one.receive(header, 2 * D)
+    one_second = [payload for _, payload in one.handle_timer(10 * SECOND)]
+    assert one_second == ["b", "d", "e"]
+
+
+def test_a_restarted_sender_starts_anew_and_frames_of_its_former_life_are_stale():
+    former: Link[str] = Link(1, PARAMETERS)
+    stale, later = former.send("a", 0), former.send("b", 0)
+    receiver: Link[str] = Link(1, PARAMETERS)
+    assert receiver.receive(stale, D)
+    restarted: Link[str] = Link(2, PARAMETERS)
+    assert receiver.receive(restarted.send("c", 0), D)
+    assert not receiver.receive(later, D)
+    assert receiver.send("x", D).acknowledged_session == 2
+
+
+def test_a_restarted_receiver_starts_where_the_sender_still_holds_frames():
+    sender: Link[str] = Link(1, PARAMETERS)
+    former: Link[str] = Link(1, PARAMETERS)
+    former.receive(sender.send("a", 0), D)
+    sender.receive(former.send("ack", D), 2 * D)
+    header = sender.send("b", 2 * D)
+    assert header.oldest == 2
+    restarted: Link[str] = Link(2, PARAMETERS)
+    assert restarted.receive(header, 3 * D)
+    assert restarted.send("c", 3 * D).acknowledged == 2
+
+
+def test_the_oldest_frame_is_given_up_when_too_many_wait_and_the_receiver_does_not_wait_for_it():
+    sender: Link[int] = Link(1, LinkParameters(unacknowledged_max=3))
+    headers = [sender.send(number, 0) for number in range(4)]
+    assert (sender.lost, sender.unacknowledged) == (1, 3)
+    receiver: Link[int] = Link(1, PARAMETERS)
+    for header in headers[1:]:
+        assert receiver.receive(header, D)
+    assert receiver.send(0, D).acknowledged == 4
+
+
+def test_at_most_a_burst_is_sent_again_at_once_and_the_rest_follows_the_acknowledgements():
+    sender: Link[int] = Link(1, LinkParameters(resend_burst_max=2))
+    for number in range(5):
+        sender.send(number, 0)
+    burst = sender.handle_timer(SECOND)
+    assert [payload for _, payload in burst] == [0, 1]
+    receiver: Link[int] = Link(1, PARAMETERS)
+    for header, _ in burst:
+        receiver.receive(header, SECOND + D)
+    sender.receive(receiver.send(0, SECOND + D), SECOND + 2 * D)
+    assert sender.deadline is not None
+    assert sender.deadline <= SECOND + 2 * D
+    assert [payload for _, payload in sender.handle_timer(SECOND + 2 * D)] == [2, 3]
+
+
+@given(st.builds(LinkHeader, *[st.integers(0, 2**70)] * 5, st.binary(max_size=2000)))
+def test_any_header_is_taken_without_complaint(header: LinkHeader):
+    link: Link[str] = Link(1, PARAMETERS)
+    link.send("a", 0)
+    assert link.receive(header, D) in (True, False)
+    link.send("b", D)
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2, 0.6])
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 60))
+def test_everything_arrives_exactly_once_through_loss_duplication_and_reordering(loss: float, seed: int, count: int):
+    rng = random.Random(seed)
+    ends: list[Link[int]] = [Link(1, PARAMETERS), Link(1, PARAMETERS)]
+    arrived: list[list[int]] = [[], []]
+    under_way: list[tuple[int, int, LinkHeader, int | None]] = []  # arrival, to, header, payload
+
+    def put(to: int, header: LinkHeader, payload: int | None, now: int) -> None:
+        copies = sum(rng.random() >= loss for _ in range(rng.choice((1, 1, 2))))
+        under_way.extend((now + rng.randrange(1, 5 * D), to, header, payload) for _ in range(copies))
+
+    for number in range(count):
+        put(number % 2, ends[1 - number % 2].send(number, number), number, number)
+    now = count
+    for _ in range(100_000):
+        deadlines = [deadline for end in ends if (deadline := end.deadline) is not None]
+        instants = deadlines + [frame[0] for frame in under_way]
+        if not instants:
+            break
+        now = max(now, min(instants))
+        for place, end in enumerate(ends):
+            for header, payload in end.handle_timer(now):
+                put(1 - place, header, payload, now)
+        for frame in [frame for frame in under_way if frame[0] <= now]:
+            under_way.remove(frame)
+            _, to, header, payload = frame
+            if ends[to].receive(header, now):
+                assert payload is not None
+                arrived[to].append(payload)
+    assert [sorted(numbers) for numbers in arrived] == [
+        [number for number in range(count) if number % 2 == place] for place in (0, 1)
+    ]
+    assert [end.unacknowledged for end in ends] == [0, 0]

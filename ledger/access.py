@@ -1,14 +1,15 @@
 """How a host off layer 1 follows the ledger: a subscription at one layer-1 host, and publishing through it.
 
-The *client* (here) names the chains that it cares about; the *server*, beside the Tangle of the layer-1 host, answers with the
-whole confirmed view of each chain, then with every change.
+The *client* (here) names the chains that it cares about; the *server*, beside the Tangle of the layer-1 host, answers
+with the whole confirmed view of each chain, then with every change.
 
 1.  client -> server: Subscribe(session, chains), again every ``RETRY`` until an update of the session comes.
 2.  server -> client: LedgerUpdates(session, 0, ChainSynced of each chain, and what is pending there),
 3.      then LedgerUpdates(session, 1, ...), 2, ... as things happen.
 4.  client: an update out of order means loss: start a new session (line 1).
 5.  client -> server: KeepAlive(session) every ``KEEP_ALIVE``; server -> client: Alive(session, next number).
-6.  client: Alive with another next number than expected, or for no session: new session; silence for ``SILENCE_MAX``: new session.
+6.  client: Alive with another next number than expected, or for no session: new session; silence for ``SILENCE_MAX``:
+    new session.
 7.  client -> server: Publish(transaction), again with growing pauses until it is seen, accepted, confirmed or rejected.
 8.  A published transaction is remembered until it is settled, and published again in every new session.
 

@@ -1,7 +1,8 @@
 """The layer-1 side of access: who follows which chains here, and what they are told.
 
-It stands beside the Tangle of a layer-1 host, reads its ledger, and is told of its outputs. See the module on access for the
-protocol. A session costs its chains' names and a number; it is lost with the host, and the client then starts another.
+It stands beside the Tangle of a layer-1 host, reads its ledger, and is told of its outputs. See the module on access
+for the protocol. A session costs its chains' names and a number; it is lost with the host, and the client then starts
+another.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from ledger.access import (
     TransactionRejected,
     TransactionSeen,
 )
+from ledger.issuing import SubmitTransaction
 from ledger.kernel.automaton import NOTHING, Automaton, Envelope, Fault, NodeId, Path, Step, StepBuilder
 from ledger.kernel.instant import Instant
 from ledger.output import AnchorOutput, ChainId, TransactionId
-from ledger.tangle import LedgerReplaced, SubmitTransaction, TangleOutput
+from ledger.tangle import LedgerReplaced, TangleOutput
 from ledger.utxo import Standing, TransactionEntry, UtxoLedger, chains_of
 
 SESSIONS_MAX = 1_000

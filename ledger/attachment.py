@@ -1,10 +1,10 @@
 """Where to attach: the parents of a new block.
 
 1.  Activity: tips, as many as the profile's ``activity_parents``.
-2.  A payload: first the blocks that carry the unconfirmed transactions it spends from, so that its past cone has its inputs
-    (strong where their branch is liked, else weak); then tips, to ``strong_parents`` and ``weak_parents``.
-3.  A payload with an open rival can't stand on tips that approve the rival: it takes the parents of the rival's first block
-    (GoShimmer: double spends reuse the parents of the earliest attachment).
+2.  A payload: first the blocks that carry the unconfirmed transactions it spends from, so that its past cone has its
+    inputs (strong where their branch is liked, else weak); then tips, to ``strong_parents`` and ``weak_parents``.
+3.  A payload with an open rival can't stand on tips that approve the rival: it takes the parents of the rival's first
+    block (GoShimmer: double spends reuse the parents of the earliest attachment).
 4.  No tip is young enough: the newest confirmed block, or if that is too old as well, the genesis.
 
 The issuing time is the latest of the clock, the parents' and the transaction's.

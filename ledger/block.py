@@ -1,15 +1,16 @@
 """Blocks: the points of the Tangle.
 
-A block approves its parents (Popov, *The Tangle*, 2018). A *strong* parent is approved with its whole past cone, a *weak* one
-for its payload alone, so that a good transaction is not lost in a cone that lost a conflict (GoShimmer 0.7, section
-"strong and weak approvers"). A block without a payload is an *activity* block: it carries nothing but approval.
+A block approves its parents (Popov, *The Tangle*, 2018). A *strong* parent is approved with its whole past cone, a
+*weak* one for its payload alone, so that a good transaction is not lost in a cone that lost a conflict (GoShimmer
+0.7, section "strong and weak approvers"). A block without a payload is an *activity* block: it carries nothing but
+approval.
 
 Proof of work is done over the essence, the signature over essence and nonce, and the id covers everything:
 
     work_data = digest(essence);  the signature signs digest("block", work_data, nonce)
 
-What is modelled, what is not: GoShimmer's message has a sequence number, and from 0.8 on like and dislike parents; here a
-vote is expressed by strong and weak parents alone.
+What is modelled, what is not: GoShimmer's message has a sequence number, and from 0.8 on like and dislike parents;
+here a vote is expressed by strong and weak parents alone.
 """
 
 from __future__ import annotations

@@ -4,13 +4,13 @@
 2.  Ahead of the clock by more than ``skew_max``: wait for its time.
 3.  Missing parents: wait for them (solidification).
 4.  Solid: a parent younger than B, or too old; an invalid payload: refuse.
-5.  An input that is not booked: wait for it, at most ``INPUT_WAIT`` (an issuer attaches on the blocks that carry its inputs,
-    unless they were confirmed; then they are on their way).
+5.  An input that is not booked: wait for it, at most ``INPUT_WAIT`` (an issuer attaches on the blocks that carry its
+    inputs, unless they were confirmed; then they are on their way).
 6.  Book: ledger, conflicts, DAG, tips, weight; send on; release what waited for B or for its outputs.
 
-To *refuse* is to remember the block as invalid, to name its sender in a fault, and to drop what waits for it. What waits too
-long or is too much is dropped without being remembered: it may come again. Nothing that is refused or dropped has changed
-the ledger or the DAG.
+To *refuse* is to remember the block as invalid, to name its sender in a fault, and to drop what waits for it. What
+waits too long or is too much is dropped without being remembered: it may come again. Nothing that is refused or
+dropped has changed the ledger or the DAG.
 """
 
 from __future__ import annotations
@@ -97,16 +97,16 @@ class Booker:
     ) -> None:
         self.solidifier = Solidifier(neighbours)
         self.rates = IssueRates(profile.pow_window)
-        self._me = me
+        self.me = me
         self._others = {sender: tuple(n for n in neighbours if n != sender) for sender in (me, *neighbours)}
         self._verifier = verifier
         self._grinder = grinder
         self._names = names
-        self._dag = dag
-        self._ledger = ledger
+        self.dag = dag
+        self.ledger = ledger
         self._finality = finality
         self._attacher = attacher
-        self._profile = profile
+        self.profile = profile
         self._refused: dict[BlockId, None] = {}
         self._early: list[tuple[Instant, BlockId, NodeId, Block]] = []
         self._early_ids: set[BlockId] = set()
@@ -116,7 +116,7 @@ class Booker:
     @property
     def deadline(self) -> Instant | None:
         """When something that waits is due."""
-        early = self._early[0][0] - self._profile.skew_max if self._early else None
+        early = self._early[0][0] - self.profile.skew_max if self._early else None
         parked = next(iter(self._parked.values())).deadline if self._parked else None
         return earliest(early, parked, self.solidifier.deadline)
 
@@ -128,7 +128,7 @@ class Booker:
     def is_known(self, id: BlockId) -> bool:
         """Whether the block is booked, waits, or was refused."""
         return (
-            id in self._dag.entries
+            id in self.dag.entries
             or id in self.solidifier
             or id in self._refused
             or id in self._early_ids
@@ -140,7 +140,7 @@ class Booker:
     def take(self, block: Block, sender: NodeId, now: Instant, builder: StepBuilder[Any], forward: bool = True) -> None:
         """A block has come (lines 1 to 3)."""
         essence = block.essence
-        if self.is_known(block.id) or essence.issuing_time < self._dag.pruned_before:
+        if self.is_known(block.id) or essence.issuing_time < self.dag.pruned_before:
             return
         try:
             self._check_alone(block)
@@ -149,7 +149,7 @@ class Booker:
             return
         if not self._is_paced(block, builder):
             return
-        if essence.issuing_time > now + self._profile.skew_max:
+        if essence.issuing_time > now + self.profile.skew_max:
             if len(self._early) >= EARLY_MAX:
                 builder.faults.append(
                     Fault(sender, "too_many_early", TANGLE_PATH, f"{EARLY_MAX} blocks wait for their time")
@@ -163,7 +163,7 @@ class Booker:
     def _take_timely(
         self, block: Block, sender: NodeId, now: Instant, builder: StepBuilder[Any], forward: bool
     ) -> None:
-        missing = self._dag.missing(block)
+        missing = self.dag.missing(block)
         if not missing:
             self._book(block, sender, now, builder, forward)
             return
@@ -175,20 +175,20 @@ class Booker:
             builder.faults.append(Fault(sender, "too_many_unsolid", TANGLE_PATH, "too many blocks wait for parents"))
             return
         wanted = [id for id in wanted if id not in self._parked and id not in self._early_ids]
-        if wanted and sender != self._me:
+        if wanted and sender != self.me:
             builder.messages.append(Envelope((sender,), TANGLE_PATH, BlockRequest(tuple(wanted))))
 
     def _check_alone(self, block: Block) -> None:
-        check_block(block, self._ledger.network, self._verifier)
+        check_block(block, self.ledger.network, self._verifier)
         bits = self._grinder.zero_bits(block.essence.work_data, block.nonce)
-        base = self._profile.pow_difficulty
+        base = self.profile.pow_difficulty
         require(bits >= base, "insufficient_work", f"{bits} zero bits, {base} expected")
         if block.essence.payload is not None:
-            check_form(block.essence.payload, self._ledger.network)
+            check_form(block.essence.payload, self.ledger.network)
 
     def _is_paced(self, block: Block, builder: StepBuilder[Any]) -> bool:
         """Whether the issuer's rate allows the block, or others approve it already (it was asked for)."""
-        profile, essence = self._profile, block.essence
+        profile, essence = self.profile, block.essence
         if not profile.pow_rate_thousandths or self.solidifier.is_requested(block.id):
             return True
         count = self.rates.count(essence.issuer, essence.issuing_time)
@@ -240,9 +240,9 @@ class Booker:
             return False
         builder.outputs.append(BlockBooked(block))
         payload = None if transaction is None else self._book_payload(transaction, now, builder)
-        entry = self._dag.add(block, self._branch(block.essence, payload), payload)
+        entry = self.dag.add(block, self._branch(block.essence, payload), payload)
         self._attacher.note_booked(entry)
-        if self._profile.pow_rate_thousandths:
+        if self.profile.pow_rate_thousandths:
             self.rates.note(block.essence.issuer, block.essence.issuing_time)
         self._finality.count(entry, now)
         if self._finality.facts:
@@ -255,8 +255,8 @@ class Booker:
         return True
 
     def _check_ages(self, essence: BlockEssence) -> None:
-        entries, time, genesis = self._dag.entries, essence.issuing_time, self._dag.genesis
-        oldest = time - self._profile.parent_age_max
+        entries, time, genesis = self.dag.entries, essence.issuing_time, self.dag.genesis
+        oldest = time - self.profile.parent_age_max
         for id in (*essence.strong, *essence.weak) if essence.weak else essence.strong:
             parent = entries[id]
             if parent.time > time:
@@ -268,27 +268,27 @@ class Booker:
         self, transaction: Transaction, waiting: Waiting, now: Instant, builder: StepBuilder[Any]
     ) -> bool:
         """Whether the payload is valid; False: the block waits for inputs now."""
-        known = self._ledger.transactions.get(transaction.id)
+        known = self.ledger.transactions.get(transaction.id)
         if known is not None:
             if transaction is not known.transaction and transaction != known.transaction:
                 validate(transaction, [source.output for source in known.inputs], self._verifier)
             return True
-        if transaction.id in self._ledger.past:
+        if transaction.id in self.ledger.past:
             return True
-        missing = self._ledger.missing(transaction)
+        missing = self.ledger.missing(transaction)
         if missing:
             self._park(waiting, set(missing), now, builder)
             return False
-        validate(transaction, self._ledger.consumed(transaction), self._verifier)
+        validate(transaction, self.ledger.consumed(transaction), self._verifier)
         return True
 
     def _book_payload(
         self, transaction: Transaction, now: Instant, builder: StepBuilder[Any]
     ) -> TransactionEntry | None:
-        known = self._ledger.transactions.get(transaction.id)
-        if known is not None or transaction.id in self._ledger.past:
+        known = self.ledger.transactions.get(transaction.id)
+        if known is not None or transaction.id in self.ledger.past:
             return known
-        payload, forked = self._ledger.book(transaction, now)
+        payload, forked = self.ledger.book(transaction, now)
         builder.outputs.append(TransactionSeen(payload.id))
         if payload.standing is Standing.REJECTED:
             builder.outputs.append(
@@ -299,7 +299,7 @@ class Booker:
         return payload
 
     def _branch(self, essence: BlockEssence, payload: TransactionEntry | None) -> frozenset[TransactionId]:
-        entries = self._dag.entries
+        entries = self.dag.entries
         branch = NO_CONFLICTS if payload is None else payload.conflicts
         for id in essence.strong:
             inherited = entries[id].branch
@@ -339,7 +339,7 @@ class Booker:
 
     def handle_timer(self, now: Instant, builder: StepBuilder[Any]) -> None:
         """Whatever waited for this moment."""
-        while self._early and self._early[0][0] <= now + self._profile.skew_max:
+        while self._early and self._early[0][0] <= now + self.profile.skew_max:
             _, id, sender, block = heappop(self._early)
             self._early_ids.discard(id)
             self._take_timely(block, sender, now, builder, True)

@@ -1,12 +1,12 @@
 """The block DAG of one node: what is booked, which way it hangs together, and what may be forgotten.
 
-Every booked block is *solid*: all of its parents are booked. Its *branch* is the set of unsettled conflicts in its strong past
-cone, in its weak parents' payloads and in its own payload: the world that it votes for.
+Every booked block is *solid*: all of its parents are booked. Its *branch* is the set of unsettled conflicts in its
+strong past cone, in its weak parents' payloads and in its own payload: the world that it votes for.
 
 What is kept: an unconfirmed block has its parents and children; a confirmed one lets go of both, for nothing below it
 changes any more. A block is pruned when it is so much older than the newest confirmed block that it can't be anybody's
-parent. So memory follows the last ``kept`` of Tangle time, however long the run; and while nothing gets confirmed, nothing is
-forgotten. The genesis is confirmed from the beginning, parent at any age, never pruned.
+parent. So memory follows the last ``kept`` of Tangle time, however long the run; and while nothing gets confirmed,
+nothing is forgotten. The genesis is confirmed from the beginning, parent at any age, never pruned.
 """
 
 from __future__ import annotations

@@ -2,24 +2,26 @@
 
 GoShimmer 0.8's on-tangle voting with grades of finality (Müller et al., *Tangle 2.0*, 2022, sections IV and V):
 
-1.  A validator supports its own block, all blocks of its strong past cone, and the payloads of the weak parents on the way.
+1.  A validator supports its own block, all blocks of its strong past cone, and the payloads of the weak parents on
+    the way.
 2.  A block is *accepted* from 45 % of the weight on, *confirmed* from 67 % on if its branch has won.
 3.  A validator votes for the conflicts in the branches of its blocks; of its votes for rivals the latest counts
     (by issuing time, then block id).
 4.  A conflict's weight is that of its voters, at most that of the conflicts that it depends on.
 5.  A node likes the heaviest rival, ties by the lower id, unless it depends on one that it dislikes.
 6.  A conflict *wins* at 67 %: its rivals, and what depends on them, are rejected.
-7.  A transaction is *accepted* when a block with it has 45 % and the node likes it; it is *confirmed* when a block with it has
-    67 %, its conflicts have won, and the transactions that made its inputs are confirmed.
+7.  A transaction is *accepted* when a block with it has 45 % and the node likes it; it is *confirmed* when a block
+    with it has 67 %, its conflicts have won, and the transactions that made its inputs are confirmed.
 8.  Whom a node dislikes after having liked it, it gives up only when the other side has been ahead for ``settling``.
 
-Departures. Line 8 is ours: on-tangle voting is not safe when votes change faster than they spread (one node may see 67 % for a
-side that the others are just leaving); with ``settling`` above two network delays, a vote that changes has been seen by
-all, or could have been. In full asynchrony rivals may still be confirmed apart; GoShimmer has no answer to that either.
-Blocks that approve both rivals belong to no possible world: they are booked, never liked, and their votes do not count.
+Departures. Line 8 is ours: on-tangle voting is not safe when votes change faster than they spread (one node may see
+67 % for a side that the others are just leaving); with ``settling`` above two network delays, a vote that changes has
+been seen by all, or could have been. In full asynchrony rivals may still be confirmed apart; GoShimmer has no answer
+to that either. Blocks that approve both rivals belong to no possible world: they are booked, never liked, and their
+votes do not count.
 
-A walk stops where its validator is counted already, so each block is visited once per validator. Masks of validators are graded
-by a table. Votes exist only where there are rivals, so the common case costs nothing.
+A walk stops where its validator is counted already, so each block is visited once per validator. Masks of validators
+are graded by a table. Votes exist only where there are rivals, so the common case costs nothing.
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ where gamma = 0 is what GoShimmer deployed. Difficulty counts leading zero bits 
 nonce's 8 bytes, so that 2^d hashes are expected. gamma is given in thousandths, for integer arithmetic.
 
 A node only sees a part of an issuer's blocks, never more than the issuer itself, so an honest issuer always passes. Two
-nodes that saw an issuer's blocks in different orders may still judge differently. Hence only d_0 makes a block *invalid*;
-what exceeds it is asked of blocks that arrive by gossip, not of those that were asked for because another block approves
-them.
+nodes that saw an issuer's blocks in different orders may still judge differently. Hence only d_0 makes a block
+*invalid*; what exceeds it is asked of blocks that arrive by gossip, not of those that were asked for because another
+block approves them.
 
 Two ways to find a nonce, with the same code above them: ``RealGrinder`` grinds; ``ModelGrinder`` draws the number of
-hashes from the true distribution, geometric with success probability 2^-d, and marks the nonce with the difficulty, as model
-signatures do: honest bytes without the work, which a runtime charges to virtual time and energy.
+hashes from the true distribution, geometric with success probability 2^-d, and marks the nonce with the difficulty,
+as model signatures do: honest bytes without the work, which a runtime charges to virtual time and energy.
 """
 
 from __future__ import annotations

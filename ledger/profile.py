@@ -2,9 +2,9 @@
 
 ``goshimmer-0.8`` follows GoShimmer 0.8.x (November 2021) where this project models it:
 
-===============================  ==================  ==========================================================================
+===============================  ==================  ===================================================================
 parameter                        value               origin
-===============================  ==================  ==========================================================================
+===============================  ==================  ===================================================================
 ``strong_parents``               2, weak up to 2     the message factory's default
 ``activity_parents``             8                   the activity plugin
 ``activity_interval``            2 s                 the activity plugin from 0.8.0 on
@@ -15,11 +15,11 @@ parameter                        value               origin
 ``pow_difficulty``               21 bits             deployed in 0.8.0 to 0.9.0
 ``pow_rate_thousandths``         0                   as deployed; the research specification suggests 100 to 1000
 ``pow_window``                   10 s                the specification's lower end
-===============================  ==================  ==========================================================================
+===============================  ==================  ===================================================================
 
 Departures: activity blocks go at ``activity_interval`` only while the issuer sees an unconfirmed payload, else at
-``idle_interval``; a node that has voted changes its mind only after ``settling`` (see the module on finality); the grade *low*
-(25 %) is not told.
+``idle_interval``; a node that has voted changes its mind only after ``settling`` (see the module on finality); the
+grade *low* (25 %) is not told.
 """
 
 from __future__ import annotations

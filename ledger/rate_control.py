@@ -1,11 +1,12 @@
 """When a validator issues activity blocks.
 
-Approval weight grows only while validators issue. GoShimmer's activity plugin issues at a fixed interval, whether or not
-there is something to confirm. Departure: at the full rate only while this node sees an unconfirmed payload, else once per
+Approval weight grows only while validators issue. GoShimmer's activity plugin issues at a fixed interval, whether or
+not there is something to confirm. Departure: at the full rate only while this node sees an unconfirmed payload, else
+once per
 ``idle_interval``; a quiet Tangle then costs next to nothing, and a payload wakes it at once.
 
-The first block after a change of rate comes at a random moment within the interval (GoShimmer: a random start offset), so that
-validators don't grind in step. Any own block counts as activity.
+The first block after a change of rate comes at a random moment within the interval (GoShimmer: a random start
+offset), so that validators don't grind in step. Any own block counts as activity.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 It is what a node writes down from time to time in the place of all its old records, and what a node that was away for
 longer than blocks are kept (or is new) gets from a neighbour. The live, unconfirmed blocks follow it as blocks.
 
-Trust: a snapshot is believed, as the operator who chose the neighbours does (so it is in Hornet); what can be checked is that
-the tokens add up to the genesis' tokens.
+Trust: a snapshot is believed, as the operator who chose the neighbours does (so it is in Hornet); what can be checked
+is that the tokens add up to the genesis' tokens.
 """
 
 from __future__ import annotations

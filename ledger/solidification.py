@@ -1,12 +1,13 @@
 """Solidification: a block is booked after its parents; what is missing is asked for.
 
-1.  A block with missing parents waits. A missing parent that does not itself wait is asked for, first of the block's sender.
+1.  A block with missing parents waits. A missing parent that does not itself wait is asked for, first of the block's
+    sender.
 2.  Every ``REQUEST_INTERVAL`` without an answer the next neighbour is asked, up to ``REQUEST_ATTEMPTS_MAX`` times.
 3.  Then the parent counts as lost, and all that waits for it is dropped (it may come again).
 4.  When a block is booked, those that waited for nothing else are released.
 
-Limits: at most ``UNSOLID_PER_SENDER_MAX`` blocks of a sender wait. So a flood of blocks with invented parents costs bounded
-memory and takes no room from other senders.
+Limits: at most ``UNSOLID_PER_SENDER_MAX`` blocks of a sender wait. So a flood of blocks with invented parents costs
+bounded memory and takes no room from other senders.
 """
 
 from __future__ import annotations

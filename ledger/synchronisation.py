@@ -4,8 +4,8 @@
 2.  The neighbour answers with the blocks, parents first, in parts; the last part says so.
 3.  If the neighbour has pruned some of them, a snapshot of its ledger comes first.
 4.  No complete answer within ``ANSWER_WAIT``: ask the next neighbour. All have been asked in vain: go on alone.
-5.  A running node with ``BEHIND`` waiting blocks asks the same of the neighbour that sent the last of them: one answer takes the
-    place of as many round trips as the missing past is deep.
+5.  A running node with ``BEHIND`` waiting blocks asks the same of the neighbour that sent the last of them: one
+    answer takes the place of as many round trips as the missing past is deep.
 """
 
 from __future__ import annotations

@@ -1,24 +1,25 @@
 """The Tangle: one layer-1 node's view of the block DAG, and its part in building it.
 
-IOTA 2.0 (Müller et al., *Tangle 2.0: leaderless Nakamoto consensus on the heaviest DAG*, 2022), as deployed in GoShimmer 0.8
-where the profile says so.
+IOTA 2.0 (Müller et al., *Tangle 2.0: leaderless Nakamoto consensus on the heaviest DAG*, 2022), as deployed in
+GoShimmer 0.8 where the profile says so.
 
 1.  On a block: check it, let it wait for parents, inputs or its time, book it, send it on (booking, solidification).
 2.  On a request for blocks: send those that are kept.
-3.  To attach a submitted transaction, or activity: choose parents, ``PowNeeded`` -> ``PowFound``, sign, book, send; one at a time,
-    transactions first, in the order of their coming.
+3.  To attach a submitted transaction, or activity: choose parents, ``PowNeeded`` -> ``PowFound``, sign, book, send;
+    one at a time, transactions first, in the order of their coming.
 4.  A submitted transaction waits for its inputs, and for its timestamp if that is ahead of the clock.
 5.  One that is pending already is attached again if its last block is older than ``reattach_after``.
 6.  A node that starts asks its neighbours in turn for what it missed, and issues only after one has answered all.
 7.  What is too old to matter is pruned every minute.
 
-Only a block that is wrong on its own, or by its past cone, is *invalid*, and a fault of whoever sent it: honest nodes send on
-only what they have booked. Whatever depends on the moment (rates, rivals, clocks, limits) makes a block wait or be ignored, never
-invalid, so honest nodes never part over it.
+Only a block that is wrong on its own, or by its past cone, is *invalid*, and a fault of whoever sent it: honest nodes
+send on only what they have booked. Whatever depends on the moment (rates, rivals, clocks, limits) makes a block wait
+or be ignored, never invalid, so honest nodes never part over it.
 
-Durability: booked blocks are written down together, at the latest in the step that confirms a transaction, so nobody is ever
-told of a confirmation that a crash undoes; a snapshot supersedes the records before it. A node that crashed books its
-records again and asks its neighbours for the rest. Losing unrecorded blocks is harmless: issuing binds nobody.
+Durability: booked blocks are written down together, at the latest in the step that confirms a transaction, so nobody
+is ever told of a confirmation that a crash undoes; a snapshot supersedes the records before it. A node that crashed
+books its records again and asks its neighbours for the rest. Losing unrecorded blocks is harmless: issuing binds
+nobody.
 """
 
 from __future__ import annotations
@@ -28,66 +29,30 @@ from typing import Any, TypeAlias
 
 from ledger.access import TransactionConfirmed, TransactionRejected, TransactionSeen
 from ledger.attachment import Attacher
-from ledger.block import Block, BlockEssence, BlockId, sign_block
+from ledger.block import Block, BlockId
 from ledger.booking import TANGLE_PATH, BlockBooked, BlockRefused, BlockRequest, Booker
 from ledger.dag import Dag
 from ledger.finality import Finality, FinalityFact
+from ledger.issuing import Issuer, PowFound, PowNeeded, SubmitTransaction, TransactionAttached
 from ledger.kernel.automaton import NOTHING, Automaton, Envelope, Fault, NodeId, Path, Record, Step, StepBuilder
-from ledger.kernel.encoding import Digest, Frozen, Value
+from ledger.kernel.encoding import Frozen, Value
 from ledger.kernel.identity import PublicKey, Signer, Verifier
 from ledger.kernel.instant import HOUR, MINUTE, Duration, Instant
-from ledger.kernel.rejection import Rejected
 from ledger.kernel.rng import Stream
-from ledger.output import TransactionId
-from ledger.pow import Grinder, required_difficulty
+from ledger.pow import Grinder
 from ledger.profile import Profile
-from ledger.rate_control import Activity
 from ledger.snapshot import LedgerSnapshot, take_snapshot
 from ledger.synchronisation import SyncBlocks, Synchroniser, SyncRequest
 from ledger.tips import RestrictedUniform, TipSelection
-from ledger.transaction import Transaction
-from ledger.utxo import GenesisLedger, Standing, UtxoLedger
-from ledger.validation import check_form, validate
+from ledger.utxo import GenesisLedger, UtxoLedger
 
 PRUNE_INTERVAL: Duration = MINUTE
 SNAPSHOT_INTERVAL: Duration = HOUR
 """Records of blocks that a restart books again: an hour's take well under a second."""
 UNRECORDED_MAX = 200
 """Blocks that a step without confirmations leaves unwritten."""
-SUBMISSIONS_MAX = 1_000
-"""Transactions that wait to be attached: hours of work for this node's proof of work."""
-SUBMISSION_WAIT: Duration = MINUTE
-"""How long a submission waits for inputs; who submitted it will do so again."""
 REQUESTED_BLOCKS_MAX = 256
 """Blocks in one request: more than any honest block has missing parents, many times."""
-
-
-class SubmitTransaction(Frozen):
-    """Attach this transaction, unless that is done. Its fate is told by TransactionSeen, Accepted, Confirmed, Rejected."""
-
-    transaction: Transaction
-
-
-class PowNeeded(Frozen):
-    """Find a nonce for the data with this many zero bits. Answered by ``PowFound``."""
-
-    id: Digest
-    difficulty: int
-    data: bytes
-
-
-class PowFound(Frozen):
-    """The nonce for the ``PowNeeded`` with this id; one that is no longer wanted is ignored."""
-
-    id: Digest
-    nonce: int
-
-
-class TransactionAttached(Frozen):
-    """This node issued a block with the transaction."""
-
-    transaction_id: TransactionId
-    block_id: BlockId
 
 
 class LedgerReplaced(Frozen):
@@ -106,14 +71,6 @@ TangleOutput: TypeAlias = (
     PowNeeded | TransactionAttached | TransactionSeen | LedgerReplaced | BlockBooked | BlockRefused | FinalityFact
 )
 TangleRecord: TypeAlias = BlocksRecord | LedgerSnapshot
-
-
-class _Submission:
-    __slots__ = ("since", "transaction")
-
-    def __init__(self, transaction: Transaction, since: Instant) -> None:
-        self.transaction = transaction
-        self.since = since
 
 
 class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
@@ -157,16 +114,10 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
         )
         self._sync = Synchroniser(neighbours)
         self._supply = self.ledger.supply
-        self._signer = signer
-        self._verifier = verifier
-        self._is_validator = signer.public_key in validators
-        self._activity = Activity(profile, rng)
-        self._submissions: dict[TransactionId, _Submission] = {}
-        self._grinding: BlockEssence | None = None
+        self._issuer = Issuer(signer, verifier, signer.public_key in validators, self._booker, self._attacher, rng)
         self._unrecorded: list[Block] = []
         self._started = False
         self._restored = False
-        self._quiet_until: Instant = 0
         self._prune_at: Instant = 0
         self._snapshot_at: Instant = 0
 
@@ -189,9 +140,9 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
         builder: StepBuilder[TangleOutput] = StepBuilder()
         match input:
             case SubmitTransaction():
-                self._submit(input.transaction, now, builder)
+                self._issuer.submit(input.transaction, now, builder)
             case PowFound():
-                self._finish_block(input, now, builder)
+                self._issuer.finish_block(input, now, builder)
         return self._end(now, builder)
 
     def handle_message(self, sender: NodeId, path: Path, message: TangleMessage, now: Instant) -> Step[TangleOutput]:
@@ -232,7 +183,8 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
         if not self._started:
             return 0
         deadline = self._prune_at
-        for other in (self._booker.deadline, self._sync.deadline, self.finality.deadline, self._issue_deadline()):
+        issuing = self._issuer.deadline if self._sync.done else None
+        for other in (self._booker.deadline, self._sync.deadline, self.finality.deadline, issuing):
             if other is not None and other < deadline:
                 deadline = other
         return deadline
@@ -243,10 +195,7 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
         parts = [f"{count} blocks wait for {what}" for what, count in self._booker.waiting.items() if count]
         if not self._sync.done:
             parts.append("waits for a neighbour to tell what it missed")
-        if self._grinding is not None:
-            parts.append("waits for proof of work")
-        if self._submissions:
-            parts.append(f"{len(self._submissions)} submissions wait to be attached")
+        parts += self._issuer.waits
         parts.append(f"{self.ledger.open_count} transactions unconfirmed")
         return "; ".join(parts)
 
@@ -259,20 +208,18 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
         self._started = True
         self._prune_at = now + PRUNE_INTERVAL
         self._snapshot_at = now + SNAPSHOT_INTERVAL
-        self._activity.start(now)
+        self._issuer.start(now, self._restored)
         if self._restored:
             self._attacher.note_opinion(now)
-            if self.profile.pow_rate_thousandths:
-                self._quiet_until = now + self.profile.pow_window  # own blocks may have been lost from the count
 
     def _end(self, now: Instant, builder: StepBuilder[TangleOutput]) -> Step[TangleOutput]:
         """What every event ends with: facts of finality, records, the next block."""
         if self.finality.facts:
             builder.outputs.extend(self.finality.facts)
             self.finality.facts.clear()
-        self._activity.note_payloads(self.ledger.open_count, now)
-        if self._grinding is None:
-            self._begin_block(now, builder)
+        self._issuer.note_payloads(self.ledger.open_count, now)
+        if self._sync.done:
+            self._issuer.begin_block(now, builder)
         if builder.outputs:
             self._record(builder)
         return builder.build()
@@ -290,109 +237,6 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
     def _write_down(self, builder: StepBuilder[TangleOutput]) -> None:
         builder.records.append(Record(TANGLE_PATH, BlocksRecord(tuple(self._unrecorded))))
         self._unrecorded.clear()
-
-    # ---------------------------------------------------------------------------------------------------------- issuing
-
-    def _submit(self, transaction: Transaction, now: Instant, builder: StepBuilder[TangleOutput]) -> None:
-        if transaction.id in self._submissions or self._is_ground(transaction):
-            return
-        if transaction.id in self.ledger.past:
-            return
-        if transaction.id not in self.ledger.transactions:
-            try:
-                check_form(transaction, self.ledger.network)
-            except Rejected as rejected:
-                builder.outputs.append(TransactionRejected(transaction.id, rejected.code, rejected.detail))
-                return
-        if len(self._submissions) >= SUBMISSIONS_MAX:
-            builder.outputs.append(TransactionRejected(transaction.id, "too_many", "too many submissions wait"))
-            return
-        self._submissions[transaction.id] = _Submission(transaction, now)
-
-    def _is_ground(self, transaction: Transaction) -> bool:
-        payload = None if self._grinding is None else self._grinding.payload
-        return payload is not None and payload.id == transaction.id
-
-    def _next_submission(self, now: Instant, builder: StepBuilder[TangleOutput]) -> Transaction | None:
-        """The first submission that can be attached now; those that never will be are dropped. (Lines 4 and 5.)"""
-        for id, submission in list(self._submissions.items()):
-            transaction = submission.transaction
-            standing = self.ledger.standing(id)
-            if standing is Standing.PENDING or standing is Standing.ACCEPTED:
-                blocks = self.dag.attachments.get(id, ())
-                stuck = all(block.time < now - self.profile.reattach_after for block in blocks)
-                del self._submissions[id]
-                if stuck:
-                    return transaction
-            elif standing is not None:
-                del self._submissions[id]
-            elif self.ledger.missing(transaction):
-                if now >= submission.since + SUBMISSION_WAIT:
-                    del self._submissions[id]
-            elif transaction.essence.timestamp <= now + self.profile.skew_max:
-                del self._submissions[id]
-                if self._is_valid(transaction, builder):
-                    return transaction
-        return None
-
-    def _is_valid(self, transaction: Transaction, builder: StepBuilder[TangleOutput]) -> bool:
-        try:
-            validate(transaction, self.ledger.consumed(transaction), self._verifier)
-            for id in transaction.essence.inputs:
-                for spender in self.ledger.outputs[id].spenders:
-                    if spender.won or spender.standing is Standing.CONFIRMED:
-                        raise Rejected("conflict_lost", "one of its inputs is spent for good")
-        except Rejected as rejected:
-            builder.outputs.append(TransactionRejected(transaction.id, rejected.code, rejected.detail))
-            return False
-        return True
-
-    def _issue_deadline(self) -> Instant | None:
-        if self._grinding is not None or not self._sync.done:
-            return None
-        deadline = self._activity.due if self._is_validator else None
-        for submission in self._submissions.values():
-            ready = min(
-                submission.since + SUBMISSION_WAIT,
-                max(submission.since + 1, submission.transaction.essence.timestamp - self.profile.skew_max),
-            )
-            if self.ledger.missing(submission.transaction):
-                ready = submission.since + SUBMISSION_WAIT
-            deadline = ready if deadline is None else min(deadline, ready)
-        return deadline if deadline is None else max(deadline, self._quiet_until)
-
-    def _begin_block(self, now: Instant, builder: StepBuilder[TangleOutput]) -> None:
-        if not self._sync.done or now < self._quiet_until:
-            return
-        payload = self._next_submission(now, builder) if self._submissions else None
-        if payload is None and not (self._is_validator and now >= self._activity.due):
-            return
-        self._activity.note_issued(now)
-        self._grind(payload, now, builder)
-
-    def _grind(self, payload: Transaction | None, now: Instant, builder: StepBuilder[TangleOutput]) -> None:
-        essence = self._attacher.essence(payload, self._signer.public_key, now)
-        count = self._booker.rates.count(essence.issuer, essence.issuing_time)
-        difficulty = required_difficulty(self.profile.pow_difficulty, self.profile.pow_rate_thousandths, count)
-        self._grinding = essence
-        builder.outputs.append(PowNeeded(essence.work_data, difficulty, essence.work_data))
-
-    def _finish_block(self, found: PowFound, now: Instant, builder: StepBuilder[TangleOutput]) -> None:
-        essence = self._grinding
-        if essence is None or found.id != essence.work_data:
-            return
-        self._grinding = None
-        payload = essence.payload
-        if payload is not None and self.ledger.standing(payload.id) in (Standing.CONFIRMED, Standing.REJECTED):
-            return
-        if not self._attacher.still_stands(essence):
-            self._grind(payload, now, builder)
-            return
-        block = sign_block(essence, found.nonce, self._signer)
-        self._booker.take(block, self.me, now, builder)
-        assert block.id in self.dag.entries, "a node books its own blocks"
-        if payload is not None:
-            builder.outputs.append(TransactionAttached(payload.id, block.id))
 
     # ------------------------------------------------------------------------------------------- serving, synchronising
 

@@ -1,9 +1,9 @@
 """Tips, and restricted uniform random tip selection.
 
-IOTA 2.0 research specification, section 4.3, with GoShimmer 0.7's two pools. A *strong* tip is a block whose whole branch this node
-likes and that no liked block approves; a *weak* tip is one whose payload is liked although its branch is not. The first
-parent is drawn from the strong pool, the others from both, uniformly and without repetition. *Restricted*: tips older
-than ``tip_age_max`` are not drawn, and leave.
+IOTA 2.0 research specification, section 4.3, with GoShimmer 0.7's two pools. A *strong* tip is a block whose whole
+branch this node likes and that no liked block approves; a *weak* tip is one whose payload is liked although its
+branch is not. The first parent is drawn from the strong pool, the others from both, uniformly and without repetition.
+*Restricted*: tips older than ``tip_age_max`` are not drawn, and leave.
 
 A pool is a list with a table of places: adding, removing and drawing take constant time, and the order, hence the draw,
 depends on nothing but the history of the pool.

@@ -1,9 +1,9 @@
 """The UTXO ledger of one node: outputs, who spends them, and rivals kept side by side.
 
-Nothing is dropped because it conflicts (Müller et al., *Tangle 2.0*, 2022, section IV; GoShimmer's reality-based ledger).
-An output lists all of its spenders; two of them are *rivals*. Each transaction carries its *conflicts*: those
-transactions with rivals that it is or depends on. A set of transactions without rivals among them is a possible world; weight,
-counted elsewhere, picks one.
+Nothing is dropped because it conflicts (Müller et al., *Tangle 2.0*, 2022, section IV; GoShimmer's reality-based
+ledger). An output lists all of its spenders; two of them are *rivals*. Each transaction carries its *conflicts*: those
+transactions with rivals that it is or depends on. A set of transactions without rivals among them is a possible
+world; weight, counted elsewhere, picks one.
 
 1.  book(T): link T as a spender of its inputs; T's conflicts = the union of those of the makers of its inputs.
 2.      if an input has other spenders: T and they are rivals, and each is its own conflict.
@@ -14,8 +14,8 @@ counted elsewhere, picks one.
 Invariants: a confirmed output has at most one confirmed spender; the tokens of the confirmed unspent outputs always add
 up to the genesis' tokens; a transaction is confirmed only after the makers of its inputs.
 
-Two *chained* ways of one chain's anchor are rivals like any other; each state index may have several candidates until one is
-confirmed. What is settled is kept for a while, so that late rivals are recognised, then pruned.
+Two *chained* ways of one chain's anchor are rivals like any other; each state index may have several candidates until
+one is confirmed. What is settled is kept for a while, so that late rivals are recognised, then pruned.
 """
 
 from __future__ import annotations
@@ -165,9 +165,9 @@ class UtxoLedger:
     def unspent(self) -> Iterator[tuple[OutputId, Output]]:
         """The confirmed ledger: every confirmed output that no confirmed transaction spends."""
         for entry in self.outputs.values():
-            if entry.maker is None or entry.maker.standing is Standing.CONFIRMED:
-                if not any(spender.standing is Standing.CONFIRMED for spender in entry.spenders):
-                    yield entry.id, entry.output
+            exists = entry.maker is None or entry.maker.standing is Standing.CONFIRMED
+            if exists and not any(spender.standing is Standing.CONFIRMED for spender in entry.spenders):
+                yield entry.id, entry.output
 
     @property
     def supply(self) -> int:

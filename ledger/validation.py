@@ -10,9 +10,10 @@ same outputs does not matter here: rivals are valid side by side, and weight dec
     return address from its expiration on, by its address until then.
 5.  A key's address wants a signature of the transaction's id, a committee's wants ``threshold`` of distinct members, a
     chain's wants the anchor of that chain among the inputs (which is itself unlocked in another way).
-6.  An anchor has exactly one successor: same chain, state index one higher. No anchor comes from nothing, none vanishes.
-7.  The state controller changes only in a *rotation*: a transaction that moves the anchor and does nothing else, so that
-    a change of committee never hides among payments.
+6.  An anchor has exactly one successor: same chain, state index one higher. No anchor comes from nothing, none
+    vanishes.
+7.  The state controller changes only in a *rotation*: a transaction that moves the anchor and does nothing else, so
+    that a change of committee never hides among payments.
 8.  A sender feature is allowed only where the anchor of that chain is among the inputs.
 """
 

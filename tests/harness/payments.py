@@ -87,3 +87,6 @@ def successor_of(transaction: Transaction) -> tuple[OutputId, AnchorOutput]:
 
 def to_chain(amount: int, chain: bytes, **fields: object) -> BasicOutput:
     return BasicOutput(amount, ChainAddress(chain), **fields)  # type: ignore[arg-type]
+
+
+GENESIS_OF_COINS = genesis(*coins(100))

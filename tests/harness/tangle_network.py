@@ -11,6 +11,7 @@ from typing import Any
 
 from ledger.access import ACCESS_PATH, AccessMessage, LedgerClient
 from ledger.access_server import LedgerServer
+from ledger.issuing import PowFound, PowNeeded, SubmitTransaction
 from ledger.kernel.automaton import Envelope, Fault, NodeId, Step
 from ledger.kernel.encoding import Codec
 from ledger.kernel.identity import deal_signer, verifier
@@ -18,14 +19,7 @@ from ledger.kernel.instant import MILLISECOND, SECOND, Duration, Instant
 from ledger.kernel.rng import stream
 from ledger.pow import ModelGrinder
 from ledger.profile import GOSHIMMER_08, Profile
-from ledger.tangle import (
-    LedgerReplaced,
-    PowFound,
-    PowNeeded,
-    SubmitTransaction,
-    Tangle,
-    TangleMessage,
-)
+from ledger.tangle import LedgerReplaced, Tangle, TangleMessage
 from ledger.transaction import Transaction
 from ledger.utxo import GenesisLedger
 

@@ -14,16 +14,13 @@ from ledger.access import (
     TransactionRejected,
     TransactionSeen,
 )
-from ledger.kernel.instant import MILLISECOND, MINUTE, SECOND
+from ledger.kernel.instant import MILLISECOND, SECOND
 from ledger.utxo import Standing
 from tests.harness.payments import (
-    ALICE,
-    BOB,
     CHAINS,
     anchors,
     coins,
     genesis,
-    key_of,
     move,
     payment,
     successor_of,

@@ -12,14 +12,19 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from ledger.access import AccessMessage
 from ledger.kernel.automaton import Path
 from ledger.kernel.encoding import FRAME_SIZE_MAX, Codec, Value
+from ledger.tangle import TangleMessage
 from node.link import LinkHeader
 from wasp.committee_log import CommitteeLogMessage
 from wasp.consensus.consensus import ConsensusMessage
 from wasp.mempool import MempoolMessage
+from wasp.state_manager import StateMessage
 
-HostMessage: TypeAlias = ConsensusMessage | MempoolMessage | CommitteeLogMessage
+HostMessage: TypeAlias = (
+    TangleMessage | AccessMessage | ConsensusMessage | CommitteeLogMessage | MempoolMessage | StateMessage
+)
 """Every message that hosts exchange. A new module with messages is added here."""
 Packet: TypeAlias = tuple[Path, Value]
 Frame: TypeAlias = tuple[LinkHeader | None, tuple[Packet, ...]]

@@ -10,14 +10,15 @@ by the hash rate and rounded up to the microsecond, that is how long it takes he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypeAlias
 
+from ledger.issuing import PowFound, PowNeeded
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import SECOND, Duration
 from ledger.kernel.rng import Stream
-from ledger.pow import Grinder, ModelGrinder, RealGrinder, Work
+from ledger.pow import Grinder, ModelGrinder, RealGrinder
 from node.hardware import Operation
 
 PowKind: TypeAlias = Literal["real", "model"]
@@ -46,30 +47,19 @@ Effects: TypeAlias = Mapping[type, EffectHandler]
 
 
 class ProofOfWork:
-    """Answers a need for proof of work.
+    """Answers ``PowNeeded`` with ``PowFound``, at so many hashes per second of every node's mining core."""
 
-    ``asked_by(need)`` are the data and the difficulty; ``answer_to(need, work)`` is the input with the nonce.
-    """
-
-    def __init__(
-        self,
-        kind: PowKind,
-        hash_rate: int,
-        asked_by: Callable[[Any], tuple[bytes, int]],
-        answer_to: Callable[[Any, Work], Any],
-    ) -> None:
+    def __init__(self, kind: PowKind, hash_rate: int) -> None:
         self._kind = kind
         self._hash_rate = hash_rate
-        self._asked_by = asked_by
-        self._answer_to = answer_to
         self.hashes = 0
         """By all nodes together, for reports of energy."""
 
-    def __call__(self, node: NodeId, need: Any, stream: Stream) -> Effect:
+    def __call__(self, node: NodeId, need: PowNeeded, stream: Stream) -> Effect:
         grinder: Grinder = RealGrinder() if self._kind == "real" else ModelGrinder(stream)
-        work = grinder.grind(*self._asked_by(need))
+        work = grinder.grind(need.data, need.difficulty)
         self.hashes += work.hashes
-        return Effect(self._answer_to(need, work), hashing_time(work.hashes, self._hash_rate), mines=True)
+        return Effect(PowFound(need.id, work.nonce), hashing_time(work.hashes, self._hash_rate), mines=True)
 
 
 def hashing_time(hashes: int, hash_rate: int) -> Duration:

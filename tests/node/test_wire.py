@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import walk_packages
+from typing import Any, get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ledger
+import market
+import wasp
 from ledger.kernel.rejection import Rejected
 from node.link import LinkHeader
-from node.wire import Wire, frame_size
+from node.wire import HostMessage, Wire, frame_size
 from tests.harness.toys import ToyMessage, ToyPing, ToyPong, ToyVote
 
 WIRE = Wire(ToyMessage)
@@ -54,5 +61,14 @@ def test_a_message_that_is_not_of_the_wire_is_refused():
         Wire(ToyVote).decode(WIRE.frame(None, [WIRE.packet((), ToyPong(1))]))
 
 
-def test_the_messages_of_all_hosts_meet_in_one_codec():
+def test_the_messages_of_all_modules_meet_in_one_codec():
     assert Wire().decode(Wire().frame(None, [])) == (None, ())
+    found: set[Any] = set()
+    for package in (ledger, wasp, market):
+        for info in walk_packages(package.__path__, f"{package.__name__}."):
+            module = import_module(info.name)
+            for name, annotation in getattr(module, "__annotations__", {}).items():
+                if name.endswith("Message") and annotation == "TypeAlias":
+                    alias = getattr(module, name)
+                    found.update(get_args(alias) or (alias,))
+    assert found == set(get_args(HostMessage))

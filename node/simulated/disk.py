@@ -20,10 +20,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Literal, TypeAlias
 
 from ledger.kernel.automaton import Record
-from ledger.kernel.encoding import Frozen, encode
+from ledger.kernel.encoding import Codec, Frozen, Value, encode
 from ledger.kernel.instant import SECOND, Duration
 from ledger.kernel.rng import Stream
 from node.hardware import HardwareProfile
@@ -60,8 +61,8 @@ class SimulatedDisk:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """What a restarted host finds, in the order in which it was written."""
-        return tuple(self._durable)
+        """What a restarted host finds, in the order in which it was written; read back from its encoding."""
+        return tuple([_read_back(record) for record in self._durable])
 
     @property
     def busy(self) -> bool:
@@ -130,6 +131,17 @@ class SimulatedDisk:
         self._written = []
         if self._waiting:
             self._write()
+
+
+def _read_back(record: Record) -> Record:
+    value = _codec_of(type(record.value)).decode(encode(record.value))
+    assert value == record.value, f"a record is not what its encoding says: {record}"
+    return Record(record.path, value)
+
+
+@cache
+def _codec_of(kind: type[Value]) -> Codec[Value]:
+    return Codec(kind)
 
 
 def disk_of(profile: HardwareProfile) -> DiskParameters:

@@ -11,6 +11,8 @@ Every link takes the same delay d, a member's copy to itself takes none, handlin
   n (n - 1)(5n + 1) messages, and n^2 (n - 1) announcements.
 - Common subset, f silent: the n - f agreements of the others decide at 5d; then the f others start with 0, whose first
   fitting coin is that of round 2: 5d + 3 * 2d = 11d. n - f members speak, about n - f broadcasts and n agreements.
+- Common subset with a real coin in every round, its shares released at the start of the round: the coin is there at 1d, so a
+  round takes 2d all the same, and agreement j ends with its first round r whose coin is 1: 3d + 2d max (r + 1).
 - Terminated: the second decision, in round 1 by the coins 1, 1: 3d + 4d = 7d.
 - Whole instance: subset 5d, entropy 1d, signatures 1d: 7d.
 """
@@ -22,6 +24,7 @@ from typing import Any
 import pytest
 
 from ledger.kernel.automaton import NodeId
+from ledger.kernel.encoding import pack
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_checks import AGREEMENT_CODEC, BROADCAST_CODEC, SUBSET_CODEC
 from tests.harness.consensus_instances import CONSENSUS_CODEC, Owner, propose
@@ -29,7 +32,7 @@ from tests.harness.virtual_network import TimedNetwork
 from wasp.consensus.binary_agreement import BinaryAgreement, BitDecided, VoteGiven
 from wasp.consensus.byzantine import Lying, silent
 from wasp.consensus.committee_protocol import ProposalsDecided, Propose
-from wasp.consensus.common_coin import WASP_SCHEDULE
+from wasp.consensus.common_coin import REAL_SCHEDULE, WASP_SCHEDULE
 from wasp.consensus.common_subset import CommonSubset
 from wasp.consensus.consensus import AnchorSigned, BatchDecided, ExecutionNeeded
 from wasp.consensus.reliable_broadcast import BroadcastPayload, PayloadDelivered, ReliableBroadcast
@@ -154,6 +157,28 @@ def test_with_f_silent_members_the_subset_is_decided_at_11d(n: int):
         "Done": speakers * n,
     }
     assert network.sent == {kind: count * (n - 1) for kind, count in spoken.items()}
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("log_index", [1, 2, 3])
+def test_with_real_coins_the_subset_waits_for_the_last_agreement_whose_coin_fits(n: int, log_index: int):
+    dealt = DealtCommittee(n)
+    key = dealt.threshold_keys[dealt.members[0]]
+    shares = dict.fromkeys(range(key.threshold), b"")
+
+    def coin(proposer: int, round: int) -> int:
+        return key.combine(pack(((CHAIN, log_index, "coin", proposer, round), b"")), shares)[0] & 1
+
+    def first_fitting_round(proposer: int) -> int:
+        return next(round for round in range(100) if coin(proposer, round))
+
+    expected = 3 * D + 2 * D * max(first_fitting_round(proposer) + 1 for proposer in range(n))
+    nodes = {me: CommonSubset(dealt.membership(me, log_index), REAL_SCHEDULE) for me in dealt.members}
+    network = TimedNetwork(nodes, SUBSET_CODEC, D)
+    for me in dealt.members:
+        network.give(me, Propose(me.encode()))
+    network.run()
+    assert times(network, ProposalsDecided) == {expected}
 
 
 @pytest.mark.parametrize("n", SIZES)

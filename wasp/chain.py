@@ -17,7 +17,8 @@
 8.  Layer 1 confirms or rejects: the view moves, undone blocks give their requests back, missing blocks are fetched.
 
 A proposal is noticed by the first message that a member sends in its own broadcast. All work is judged on the active
-state, so there is none while the tip's state is missing. Due moments and time locks are deadlines, so an idle chain sends nothing.
+state, so there is none while the tip's state is missing. Due moments and time locks are deadlines, so an idle chain sends
+nothing.
 
 Invariants: one essence is signed per log index, after its block is durable; the active state is the state of a signed
 or confirmed anchor; a log index ends once.
@@ -46,7 +47,7 @@ from ledger.kernel.rng import Stream
 from ledger.kernel.threshold import ThresholdKey
 from ledger.output import AnchorOutput, OutputId, chain_id
 from ledger.transaction import Transaction
-from wasp.anchoring import AnchorView, anchor_essence, anchor_made_by, anchor_of
+from wasp.anchoring import AnchorView, anchor_made_by, anchor_of
 from wasp.chain_block import ChainBlock
 from wasp.chain_interface import (
     AnchorKept,
@@ -71,7 +72,6 @@ from wasp.committee_log import (
     NextIndexVote,
     PeerReconnected,
 )
-from wasp.consensus.batch_proposal import REQUESTS_MAX, AnchorReference, BatchProposal
 from wasp.consensus.consensus import (
     AnchorSigned,
     BatchDecided,
@@ -87,6 +87,7 @@ from wasp.consensus.consensus import (
 )
 from wasp.core_contracts.blocklog import receipt_of
 from wasp.crosschain import Inbox
+from wasp.decided_batches import BatchStep, DecidedBatches
 from wasp.instances import Instance, Instances
 from wasp.mempool import (
     ActiveStateMoved,
@@ -101,14 +102,12 @@ from wasp.mempool import (
     SharedRequest,
     SubmitRequest,
 )
+from wasp.proposing import Proposer
 from wasp.publishing import Publisher
 from wasp.state import State
 from wasp.state_manager import BlocksFetched, ChainBlockAnswer, ChainBlockQuery, SeekBlocks, StateManager
-from wasp.vm.execution import has_outbox, next_due
 from wasp.vm.program import Program
 
-SKIP_DOUBLINGS_MAX = 6
-"""Doublings of the batch delay by skips in a row: a committee that can't agree on a base waits for layer 1, not busily."""
 _MESSAGES: dict[str | int, tuple[type[Value], ...]] = {
     "log": (NextIndexVote,),
     "mempool": (SharedRequest, RequestQuery, RequestAnswer),
@@ -163,20 +162,9 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         self.view = ChainView(self.anchors, self.states, genesis_block, genesis_state)
         self.publisher = Publisher(committee.index[me], committee.n, parameters.publication)
         self.instances = Instances(committee, parameters.instances_kept, parameters.instances_ahead_max, used)
-        self.synced = False
-        """Whether layer 1 has told its confirmed view in this life."""
+        self.batches = DecidedBatches(name, network, self.anchors, self.states)
+        self.proposer = Proposer(program, self.view, self.mempool, parameters.policy, parameters.batch_delay)
         self._keys = (signer, verifier, threshold_key)
-        self._needs: dict[int, ExecutionNeeded] = {}
-        """By log index: batches of instances that have not ended."""
-        self._executed: set[int] = set()
-        """Log indices whose batch was given to execution."""
-        self._propose_at: Instant = 0
-        """Not before this instant."""
-        self._skips = 0
-        self._work_at: Instant | None = None
-        """When there will be work by time alone."""
-        self._next_due = next_due(program, genesis_state)
-        self._has_outbox = has_outbox(genesis_state)
 
     @classmethod
     def restore(cls, records: Iterable[Record], *arguments: Any, **keywords: Any) -> Chain:
@@ -270,7 +258,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             self.mempool.deadline,
             self.states.deadline,
             self.publisher.deadline,
-            self._work_at,
+            self.proposer.deadline,
             *[instance.consensus.deadline for instance in self.instances],
         )
 
@@ -305,8 +293,8 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             "chain": self.name,
             "log": self.log.status,
             "instance": None if current is None else current.consensus.status,
-            "proposal": self._why_no_proposal(),
-            "executions": {index: self._why_no_execution(need) for index, need in self._needs.items()},
+            "proposal": self.proposer.status,
+            "batches": self.batches.status,
             "mempool": self.mempool.status,
             "anchors": f"confirmed {self.anchors.confirmed.index}, tip {tip.index}, {len(self.anchors)} unconfirmed",
             "blocks": f"active {self.view.active.index}, confirmed {self.view.confirmed.index}; {self.states.status}",
@@ -320,62 +308,29 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         for opened in step.add(child):
             index = opened.log_index
             consensus = Consensus((self.name, index), self.committee, self.me, *self._keys, self.parameters.protocol)
-            instance = self.instances.open(index, consensus)
+            for dropped in self.instances.open(index, consensus):
+                self._forget(step, dropped, now)
+            instance = self.instances.find(index)
+            assert instance is not None
             for sender, path, message in self.instances.release(index):
                 self.instances.note_proposal(instance, sender, path)
                 self._absorb_instance(step, instance, consensus.handle_message(sender, path, message, now), now)
 
     def _maybe_propose(self, step: StepBuilder[ChainOutput], now: Instant) -> None:
         """Lines 2 and 3."""
-        self._work_at = None
         instance = self.instances.current
         if instance is None or instance.consensus.proposed or instance.consensus.ended:
+            self.proposer.rest()
             return
-        base = self.anchors.base if self.synced else None
-        if self._is_accompanied(instance):
-            self._propose(step, instance, base, now)
-        elif base is not None and self.view.is_current:
-            if not self._has_work(now):
-                work_at = earliest(self._next_due, self.mempool.next_opening(now))
-                self._work_at = None if work_at is None else max(work_at, self._propose_at)
-            elif now < self._propose_at:
-                self._work_at = self._propose_at
-            else:
-                self._propose(step, instance, base, now)
-
-    def _propose(
-        self, step: StepBuilder[ChainOutput], instance: Instance, base: AnchorReference | None, now: Instant
-    ) -> None:
-        requests = self.mempool.proposable(now, self.parameters.policy) if base and self.view.is_current else ()
-        proposal = BatchProposal(base, now, requests[:REQUESTS_MAX])
-        self._propose_at = now + self.parameters.batch_delay
-        self._absorb_log(step, self.log.handle_input(IndexProposed(instance.log_index), now), now)
-        self._absorb_instance(step, instance, instance.consensus.handle_input(ProposeBatch(proposal), now), now)
-
-    def _has_work(self, now: Instant) -> bool:
-        due = self._next_due is not None and self._next_due <= now
-        return due or self._has_outbox or self.mempool.has_proposable(now)
+        proposal = self.proposer.proposal(self._is_accompanied(instance), now)
+        if proposal is not None:
+            self._absorb_log(step, self.log.handle_input(IndexProposed(instance.log_index), now), now)
+            self._absorb_instance(step, instance, instance.consensus.handle_input(ProposeBatch(proposal), now), now)
 
     def _is_accompanied(self, instance: Instance) -> bool:
         """Whether f + 1 others have proposed: a correct one has work."""
         others = instance.proposers & ~self.committee.bit[self.me]
         return others.bit_count() >= self.committee.some_correct
-
-    def _why_no_proposal(self) -> str:
-        instance = self.instances.current
-        if instance is None:
-            return "no log index is open"
-        if instance.consensus.ended:
-            return "the index has ended, the next one is not open"
-        if instance.consensus.proposed:
-            return "proposed"
-        if not self.synced:
-            return "layer 1 has not told its confirmed view"
-        if self.anchors.base is None:
-            return f"{len(self.anchors)} anchors wait for confirmation, as many as may"
-        if not self.view.is_current:
-            return "the state after the tip is missing"
-        return "no work" if self._work_at is None else f"work at {self._work_at}"
 
     # ------------------------------------------------------------------------------------- lines 4 to 7: an instance
 
@@ -403,82 +358,44 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             match output:
                 case BatchDecided():
                     step.outputs.append(output)
-                    self._maybe_send_successor(step, instance, now)
+                    self._carry_out(step, instance, self.batches.add(output.log_index, output.batch), now)
                 case RequestsNeeded():
                     if not instance.consensus.ended:
                         find = FindRequests(output.log_index, output.requests)
                         self._absorb_mempool(step, self.mempool.handle_input(find, now), now)
                 case ExecutionNeeded():
-                    if not instance.consensus.ended:
-                        self._needs[output.log_index] = output
-                        self._seek(step, now)
-                        self._maybe_execute(step, output, now)
+                    self._carry_out(step, instance, self.batches.want(output), now)
+                    self._seek(step, now)
                 case IndexSkipped():
                     step.outputs.append(output)
-                    self._skips = min(self._skips + 1, SKIP_DOUBLINGS_MAX)
-                    self._propose_at = max(self._propose_at, now + (self.parameters.batch_delay << self._skips))
+                    self.proposer.note_skipped(now)
                     self._handle_ended(step, instance, now)
                 case AnchorSigned():
-                    self._skips = 0
+                    self.proposer.note_anchored()
                     self._handle_signed(step, output.transaction, now)
                     self._handle_ended(step, instance, now)
 
-    def _maybe_send_successor(self, step: StepBuilder[ChainOutput], instance: Instance, now: Instant) -> bool:
-        """Line 4; line 6 for a spent base."""
-        consensus = instance.consensus
-        batch = consensus.batch
-        assert batch is not None
-        successor = self.anchors.successor(batch.base.output_id)
-        if successor is None or consensus.ended:
-            return False
-        self._absorb_instance(step, instance, consensus.handle_input(SuccessorKnown(successor), now), now)
-        return True
-
-    def _maybe_execute(self, step: StepBuilder[ChainOutput], need: ExecutionNeeded, now: Instant) -> None:
-        """Line 5."""
-        instance = self.instances.find(need.log_index)
-        if instance is None or self._maybe_send_successor(step, instance, now) or need.log_index in self._executed:
-            return
-        if self.anchors.is_spent(need.batch.base):
-            self._executed.add(need.log_index)
-            self._absorb_instance(step, instance, instance.consensus.handle_input(BatchExecuted(None), now), now)
-            return
-        base = self.anchors.anchor(need.batch.base.output_id)
-        state = None if base is None else self.states.state(base.block)
-        if base is None or state is None:
-            return
-        previous = self.states.block(base.block)
-        assert previous is not None, "a state is held with its block"
-        self._executed.add(need.log_index)
-        timestamp = max(need.batch.timestamp_proposed, previous.timestamp + 1)
-        step.outputs.append(
-            BlockExecutionNeeded(
-                self.name, need.log_index, state, previous, base.id, timestamp, need.requests, need.entropy
-            )
-        )
-
-    def _why_no_execution(self, need: ExecutionNeeded) -> str:
-        if need.log_index in self._executed:
-            return "given to execution"
-        if self.anchors.anchor(need.batch.base.output_id) is None:
-            return "the base anchor is unknown here"
-        return "the state after the base anchor is missing"
+    def _carry_out(
+        self, step: StepBuilder[ChainOutput], instance: Instance, next_step: BatchStep | None, now: Instant
+    ) -> None:
+        """Lines 4 to 6."""
+        match next_step:
+            case None:
+                return
+            case BlockExecutionNeeded():
+                step.outputs.append(next_step)
+            case SuccessorKnown() | BatchExecuted():
+                self._absorb_instance(step, instance, instance.consensus.handle_input(next_step, now), now)
 
     def _handle_executed(self, step: StepBuilder[ChainOutput], input: ExecutionCompleted, now: Instant) -> None:
         """Line 6."""
-        need, execution = self._needs.get(input.log_index), input.execution
+        execution = input.execution
         if execution is not None and self.states.state(execution.block.previous) is not None:
             step.add(self.states.hold(execution.block, execution.state))
             self._follow(step, now)
         instance = self.instances.find(input.log_index)
-        if need is None or instance is None or self._maybe_send_successor(step, instance, now):
-            return
-        base = self.anchors.anchor(need.batch.base.output_id)
-        essence = None
-        if execution is not None and base is not None and not self.anchors.is_spent(need.batch.base):
-            consumed = tuple([request.output_id for request in execution.consumed])
-            essence = anchor_essence(self.network, base, execution.block, execution.funds, consumed, execution.outgoing)
-        self._absorb_instance(step, instance, instance.consensus.handle_input(BatchExecuted(essence), now), now)
+        if instance is not None:
+            self._carry_out(step, instance, self.batches.executed(input), now)
 
     def _handle_signed(self, step: StepBuilder[ChainOutput], transaction: Transaction, now: Instant) -> None:
         """Line 7."""
@@ -489,11 +406,13 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             self._follow(step, now)
 
     def _handle_ended(self, step: StepBuilder[ChainOutput], instance: Instance, now: Instant) -> None:
-        index = instance.log_index
-        self._needs.pop(index, None)
-        self._executed.discard(index)
-        self._absorb_mempool(step, self.mempool.handle_input(ForgetRequests(index), now), now)
-        self._absorb_log(step, self.log.handle_input(IndexEnded(index), now), now)
+        self._forget(step, instance.log_index, now)
+        self._absorb_log(step, self.log.handle_input(IndexEnded(instance.log_index), now), now)
+
+    def _forget(self, step: StepBuilder[ChainOutput], log_index: int, now: Instant) -> None:
+        """The index needs nothing any more."""
+        self.batches.forget(log_index)
+        self._absorb_mempool(step, self.mempool.handle_input(ForgetRequests(log_index), now), now)
 
     # ------------------------------------------------------------------------------ line 8: layer 1, and what follows
 
@@ -505,7 +424,8 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
     ) -> None:
         match input:
             case ChainSynced():
-                self.synced = True
+                self.proposer.synced = True
+                self.publisher.begin_session(now)
                 self.inbox.synchronize(input.outputs)
                 self._confirm(step, input)
             case AnchorConfirmed():
@@ -544,16 +464,17 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             step.outputs.append(BlockConfirmed(self.name, block, self.view.anchor_id(block, above)))
         if confirmed:
             self.states.settle(self.view.confirmed)
-        if self.synced:
+        if self.proposer.synced:
             step.outputs.extend(step.add(self.publisher.follow(self.anchors.unconfirmed(), now)))
         self._seek(step, now)
-        for need in list(self._needs.values()):
-            self._maybe_execute(step, need, now)
+        for log_index in self.batches.log_indices():
+            instance = self.instances.find(log_index)
+            if instance is not None and not instance.consensus.ended:
+                self._carry_out(step, instance, self.batches.next_step(log_index), now)
 
     def _note_active_state(self, move: Move = STAYED, now: Instant = 0) -> Step[MempoolOutput]:
-        state = self.view.active_state
-        self._next_due, self._has_outbox = next_due(self.program, state), has_outbox(state)
-        moved = ActiveStateMoved(StateOfRequests(state), move.executed_requests, move.undone_requests)
+        self.proposer.note_active_state()
+        moved = ActiveStateMoved(StateOfRequests(self.view.active_state), move.executed_requests, move.undone_requests)
         return self.mempool.handle_input(moved, now)
 
     def _report_anchored(self, step: StepBuilder[ChainOutput], blocks: Sequence[ChainBlock]) -> None:
@@ -567,8 +488,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
 
     def _seek(self, step: StepBuilder[ChainOutput], now: Instant) -> None:
         """Blocks that are needed: of the tip, of the confirmed anchor, and of the bases of batches that wait."""
-        bases = [self.anchors.anchor(need.batch.base.output_id) for need in self._needs.values()]
-        sought = [self.anchors.tip.block, self.anchors.confirmed.block, *[base.block for base in bases if base]]
+        sought = [self.anchors.tip.block, self.anchors.confirmed.block, *self.batches.bases()]
         step.add(self.states.handle_input(SeekBlocks(tuple(dict.fromkeys(sought))), now))
 
     def _absorb_states(self, step: StepBuilder[ChainOutput], child: Step[BlocksFetched], now: Instant) -> None:

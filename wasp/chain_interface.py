@@ -26,7 +26,7 @@ from wasp.core_contracts.blocklog import Receipt
 from wasp.mempool import RequestPooled, RequestRefused, SharingTimes, SubmitRequest
 from wasp.off_ledger_pool import PoolLimits
 from wasp.publishing import PublicationNeeded, PublicationTimes
-from wasp.request import Request
+from wasp.request import Request, RequestId
 from wasp.state import State
 from wasp.state_manager import FetchTimes
 from wasp.vm.execution import Execution
@@ -100,6 +100,13 @@ class BlockExecutionNeeded(Frozen):
     entropy: Digest
 
 
+class BatchProposed(Frozen):
+    """Output: this member proposed these requests for a log index."""
+
+    log_index: int
+    requests: tuple[RequestId, ...]
+
+
 class BlockAnchored(Frozen):
     """Output: the committee has signed the anchor of this chain block, and the active state is the one after it."""
 
@@ -130,6 +137,7 @@ ChainOutput: TypeAlias = (
     | PublicationNeeded
     | RequestPooled
     | RequestRefused
+    | BatchProposed
     | BatchDecided
     | IndexSkipped
     | BlockAnchored

@@ -70,14 +70,15 @@ class Instances:
         """The kept instance of this index."""
         return self._instances.get(log_index)
 
-    def open(self, log_index: int, consensus: Consensus) -> Instance:
-        """The index is durable: its instance begins, and is the current one."""
+    def open(self, log_index: int, consensus: Consensus) -> tuple[int, ...]:
+        """The index is durable: its instance begins, and is the current one. The indices that are no longer kept."""
         assert log_index > self._last, "a log index is used once"
         self._last = log_index
         self.current = self._instances[log_index] = Instance(log_index, consensus)
-        for old in [index for index in self._instances if index <= log_index - self.kept]:
-            del self._instances[old]
-        return self.current
+        dropped = tuple([index for index in self._instances if index <= log_index - self.kept])
+        for index in dropped:
+            del self._instances[index]
+        return dropped
 
     def release(self, log_index: int) -> list[tuple[NodeId, Path, Value]]:
         """What was held back for the index that was opened; what was for lower ones is forgotten."""

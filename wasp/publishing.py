@@ -7,6 +7,7 @@
     seen, or published by this member, and not accepted:
                    publish again after reattach_after + rank * publish_delay
     accepted       done, unless it is rejected
+    layer 1 was out of sight        all of this again, since acceptance and rejection may have been missed
 
 Invariants: without faults and with a delay longer than a block's way, every anchor is published once.
 """
@@ -68,6 +69,11 @@ class Publisher:
                 known = _Publication(transaction, rank, now + rank * self.times.publish_delay)
             self._publications[transaction.id] = known
         return self.handle_timer(now)
+
+    def begin_session(self, now: Instant) -> None:
+        """What became of the anchors may have been missed: whoever publishes one again is told."""
+        for publication in self._publications.values():
+            publication.at = self._again(publication, now)
 
     def handle_seen(self, transaction_id: TransactionId, now: Instant) -> None:
         """A block with it has reached this member's layer-1 node."""

@@ -1,4 +1,4 @@
-"""A committee on one virtual clock, with a ledger that confirms what it is given: all of a chain but its layer 1 and its host.
+"""A committee on one virtual clock, with a ledger that confirms what it is given: a chain without layer 1 and hosts.
 
 Messages take a delay and a jitter drawn from a stream, and every one is encoded and decoded on its way. A member's records
 are its disk: a restarted member has nothing else. The ledger is shared: it tells all members what was seen, accepted,
@@ -28,7 +28,7 @@ from ledger.kernel.identity import ModelSigner, ModelVerifier, Signer, deal_sign
 from ledger.kernel.instant import MILLISECOND, SECOND
 from ledger.kernel.rng import stream
 from ledger.kernel.threshold import deal_threshold_keys
-from ledger.output import AnchorOutput, BasicOutput, ChainAddress, OutputId, chain_id
+from ledger.output import AnchorOutput, BasicOutput, ChainAddress, Expiration, OutputId, SenderFeature, chain_id
 from ledger.transaction import Transaction
 from wasp.anchoring import committee_address
 from wasp.chain import Chain
@@ -41,12 +41,12 @@ from wasp.chain_interface import (
     ExecutionCompleted,
 )
 from wasp.committee import Committee
-from wasp.committee_log import CommitteeLogMessage, RecoveryTimes
+from wasp.committee_log import CommitteeLogMessage, PeerReconnected, RecoveryTimes
 from wasp.consensus.consensus import ConsensusMessage
 from wasp.core_contracts.accounts import total_of
 from wasp.mempool import MempoolMessage, SubmitRequest
 from wasp.publishing import PublicationNeeded
-from wasp.request import OffLedgerRequest, call, sign_request
+from wasp.request import CrossChainMessage, MessageId, OffLedgerRequest, call, sign_request
 from wasp.state_manager import StateMessage
 from wasp.vm.contract import Contract, Due
 from wasp.vm.execution import execute
@@ -106,6 +106,7 @@ class FakeLedger:
         self.confirmed: list[bytes] = []
         self.waiting: list[Transaction] = []
         self.settled: set[bytes] = set()
+        self.spent: set[OutputId] = set()
         self.published: list[tuple[int, NodeId, bytes]] = []
         self.paused = False
         self.deaf = False
@@ -116,6 +117,11 @@ class FakeLedger:
     def publish(self, member: NodeId, transaction: Transaction) -> None:
         self.published.append((self.network.now, member, transaction.id))
         if self.deaf:
+            return
+        if transaction.id in self.settled:
+            done = transaction.id in self.confirmed
+            told = TransactionConfirmed(transaction.id) if done else TransactionRejected(transaction.id, "conflict", "")
+            self.network.at(self.seen_after, lambda: self.network.input(member, told))
             return
         self.network.at(self.seen_after, lambda: self.tell(TransactionSeen(transaction.id)))
         if transaction.id not in self.known:
@@ -136,8 +142,7 @@ class FakeLedger:
             moved = False
             for transaction in list(self.waiting):
                 inputs = transaction.essence.inputs
-                spent = [place for place in inputs if place not in self.unspent and self._exists(place)]
-                if spent:
+                if any(place in self.spent for place in inputs):
                     self._reject(transaction)
                     moved = True
                 elif all(place in self.unspent for place in inputs):
@@ -147,6 +152,7 @@ class FakeLedger:
     def spend(self, output_id: OutputId) -> None:
         """A rival transaction spent the output, confirmed at once."""
         self.unspent.pop(output_id)
+        self.spent.add(output_id)
         self.tell(OutputSpent(self.network.chain_id, output_id, digest("rival")))
         for transaction in list(self.known.values()):
             if output_id in transaction.essence.inputs and transaction.id not in self.settled:
@@ -159,6 +165,21 @@ class FakeLedger:
         self.tell(OutputConfirmed(self.network.chain_id, output_id, output))
         return output_id
 
+    def send(self, counter: int, amount: int = 7, expires: int | None = None, timelock: int | None = None) -> OutputId:
+        """A message of the other chain's counter arrives: add 1."""
+        other = chain_id(NETWORK, OTHER)
+        message = CrossChainMessage(MessageId(OTHER, "counter", counter), call("counter", "add", 1))
+        expiration = None if expires is None else Expiration(expires, ChainAddress(other))
+        output = BasicOutput(
+            amount,
+            ChainAddress(self.network.chain_id),
+            expiration,
+            timelock,
+            SenderFeature(other, "counter"),
+            encode(message),
+        )
+        return self.give(output, counter)
+
     def tell(self, update: Any) -> None:
         for member in self.network.members:
             self.network.input(member, update)
@@ -168,14 +189,12 @@ class FakeLedger:
         mine = [(key, value) for key, value in outputs if self._concerns(value)]
         return ChainSynced(self.network.chain_id, self.anchor_id, self.anchor, tuple(mine))
 
-    def _exists(self, place: OutputId) -> bool:
-        return place.transaction in self.confirmed or place.transaction == digest("genesis", NETWORK)
-
     def _confirm(self, transaction: Transaction) -> None:
         chain, essence = self.network.chain_id, transaction.essence
         self.waiting.remove(transaction)
         self.settled.add(transaction.id)
         self.confirmed.append(transaction.id)
+        self.spent.update(essence.inputs)
         before = [self.unspent.pop(place) for place in essence.inputs]
         assert sum(output.amount for output in before) == sum(output.amount for output in essence.outputs)
         self.tell(TransactionConfirmed(transaction.id))
@@ -302,8 +321,17 @@ class ChainNetwork:
         self._lives[name] += 1
 
     def restart(self, name: NodeId) -> None:
-        self.kill(name)
+        if name in self.chains:
+            self.kill(name)
         self.start(name)
+        self.reconnect(name)
+
+    def reconnect(self, name: NodeId) -> None:
+        """The links between this member and the others are new."""
+        for other in self.members:
+            if other != name:
+                self.input(other, PeerReconnected(name))
+                self.input(name, PeerReconnected(other))
 
     # ---- acts
 

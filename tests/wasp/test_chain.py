@@ -1,6 +1,7 @@
+import pytest
+
 from ledger.kernel.instant import SECOND
 from tests.harness.chain_network import ChainNetwork
-import pytest
 
 
 @pytest.mark.parametrize("n", [1, 4, 5, 7])

@@ -1,0 +1,107 @@
+"""When a member proposes, and what.
+
+::
+
+    1  f + 1 others have proposed     propose at once: a correct one has work
+    2  there is work                  propose, not before ``batch_delay`` after the last proposal
+    3  work by time alone, later      that is the deadline
+    4  no work, or the view is full   wait; no timer
+
+Work is a runnable request, an on-ledger request whose window is open, something due by now, or a message in the outbox; all
+judged on the state after the tip, so there is none while that state is missing. The proposal names the tip and the requests;
+without the tip's state the tip alone; no base while the view is full, or layer 1 has not told its confirmed view.
+
+The delay lets requests gather. Every skip in a row doubles it: a committee that can't agree on a base, because layer 1
+decides between two, waits for that without burning log indices.
+"""
+
+from __future__ import annotations
+
+from ledger.kernel.instant import Duration, Instant, earliest
+from wasp.batch_policy import BatchPolicy
+from wasp.chain_view import ChainView
+from wasp.consensus.batch_proposal import REQUESTS_MAX, BatchProposal
+from wasp.mempool import Mempool
+from wasp.vm.execution import has_outbox, next_due
+from wasp.vm.program import Program
+
+SKIP_DOUBLINGS_MAX = 6
+"""Doublings of the batch delay by skips in a row: a tenth of a second becomes six."""
+
+
+class Proposer:
+    """One member's proposals."""
+
+    def __init__(
+        self, program: Program, view: ChainView, mempool: Mempool, policy: BatchPolicy, batch_delay: Duration
+    ) -> None:
+        self.program = program
+        self.view = view
+        self.mempool = mempool
+        self.policy = policy
+        self.batch_delay = batch_delay
+        self.synced = False
+        """Whether layer 1 has told its confirmed view in this life."""
+        self.deadline: Instant | None = None
+        """When there will be work, or when it may be proposed."""
+        self._not_before: Instant = 0
+        self._skips = 0
+        self._next_due: Instant | None = None
+        self._has_outbox = False
+        self.note_active_state()
+
+    def note_active_state(self) -> None:
+        """The active state is another one."""
+        state = self.view.active_state
+        self._next_due, self._has_outbox = next_due(self.program, state), has_outbox(state)
+
+    def note_anchored(self) -> None:
+        """A log index ended with an anchor."""
+        self._skips = 0
+
+    def note_skipped(self, now: Instant) -> None:
+        """A log index was skipped."""
+        self._skips = min(self._skips + 1, SKIP_DOUBLINGS_MAX)
+        self._not_before = max(self._not_before, now + (self.batch_delay << self._skips))
+
+    def proposal(self, accompanied: bool, now: Instant) -> BatchProposal | None:
+        """What to propose now, if anything; afterwards ``deadline`` says when to ask again by time alone."""
+        self.deadline = None
+        if not accompanied and not self._may_begin(now):
+            return None
+        base = self.view.anchors.base if self.synced else None
+        requests = self.mempool.proposable(now, self.policy) if base is not None and self.view.is_current else ()
+        self._not_before = now + self.batch_delay
+        return BatchProposal(base, now, requests[:REQUESTS_MAX])
+
+    def rest(self) -> None:
+        """There is no instance to propose in."""
+        self.deadline = None
+
+    @property
+    def status(self) -> str:
+        """Why there is no proposal."""
+        if not self.synced:
+            return "layer 1 has not told its confirmed view"
+        if self.view.anchors.base is None:
+            return f"{len(self.view.anchors)} anchors wait for confirmation, as many as may"
+        if not self.view.is_current:
+            return "the state after the tip is missing"
+        return "no work" if self.deadline is None else f"work at {self.deadline}"
+
+    def _may_begin(self, now: Instant) -> bool:
+        """Lines 2 to 4."""
+        if not self.synced or self.view.anchors.base is None or not self.view.is_current:
+            return False
+        if not self._has_work(now):
+            work_at = earliest(self._next_due, self.mempool.next_opening(now))
+            self.deadline = None if work_at is None else max(work_at, self._not_before)
+            return False
+        if now < self._not_before:
+            self.deadline = self._not_before
+            return False
+        return True
+
+    def _has_work(self, now: Instant) -> bool:
+        due = self._next_due is not None and self._next_due <= now
+        return due or self._has_outbox or self.mempool.has_proposable(now)

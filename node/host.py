@@ -118,6 +118,7 @@ class Household(Automaton[Any, Value, Any]):
         self.prosumer = prosumer
         self.account = account
         self._chain_list = tuple(chains)
+        self._chains_by_path: Mapping[str | int, Chain] = {chain.name: chain for chain in chains}
         self._home_chain = self._chain_list[0] if chains else None
         self._execute = execute
         self._started = False
@@ -130,7 +131,7 @@ class Household(Automaton[Any, Value, Any]):
         return step.build()
 
     def handle_message(self, sender: NodeId, path: Path, message: Value, now: Instant) -> Step[Any]:
-        chain = self.chains.get(path[0]) if path else None  # type: ignore[call-overload] # a number names no chain
+        chain = self._chains_by_path.get(path[0]) if path else None
         if chain is not None:
             child = chain.handle_message(sender, path, message, now)
             if not child.outputs:

@@ -18,14 +18,16 @@ Imbalances are left out: they are settled with the main grid with a market and w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from market.orders import ASK, BID, Side, reserve
+from market.units import Tariff
 from node.experiments.tables import Tables
 
 GRID = "grid"
 """The route of what no microgrid could match."""
-SIDES = {"producers": "ask", "consumers": "bid"}
+SIDES: Mapping[str, Side] = {"producers": ASK, "consumers": BID}
 
 
 def prices_of(tables: Tables) -> dict[str, dict[str, int | None]]:
@@ -51,8 +53,8 @@ def _price_range(prices: list[tuple[int, int]]) -> dict[str, int | None]:
     }
 
 
-def benefit_of(tables: Tables, buy_price: int, sell_price: int) -> dict[str, Any]:
-    """The benefit of both sides, in all and by microgrid; prices are the main grid's, micro-pence per Wh.
+def benefit_of(tables: Tables, tariff: Tariff) -> dict[str, Any]:
+    """The benefit of both sides, in all and by microgrid, against the main grid's tariff.
 
     ``producers`` and ``consumers`` each hold ``wh`` (ordered), ``peer_to_peer_wh``, ``money`` (for the ordered Wh),
     ``mean_price`` of them, ``gain``, and the gain in percent of the grid's money for the peer-to-peer Wh
@@ -65,7 +67,6 @@ def benefit_of(tables: Tables, buy_price: int, sell_price: int) -> dict[str, Any
         for chain, side, route, energy in tables.trades.select("chain", "side", "route", "energy_wh")
         if route != GRID
     ]
-    grid_prices = {"ask": sell_price, "bid": buy_price}
 
     def both_sides(chains: Iterable[str]) -> dict[str, Any]:
         named = frozenset(chains)
@@ -75,7 +76,7 @@ def benefit_of(tables: Tables, buy_price: int, sell_price: int) -> dict[str, Any
             rows = [(abs(wh), abs(money)) for chain, of, wh, money in settled if chain in named and of == side and wh]
             peer_to_peer = sum(energy for chain, of, energy in traded if chain in named and of == side)
             ordered, money = sum(wh for wh, _ in rows), sum(money for _, money in rows)
-            sides[name] = _side_of_the_market(side, ordered, peer_to_peer, money, grid_prices[side])
+            sides[name] = _side_of_the_market(side, ordered, peer_to_peer, money, reserve(side, tariff))
         return sides
 
     microgrids = list(dict.fromkeys(chain for chain, *_ in settled))
@@ -84,15 +85,15 @@ def benefit_of(tables: Tables, buy_price: int, sell_price: int) -> dict[str, Any
     return {
         **total,
         "gain": total["producers"]["gain"] + total["consumers"]["gain"],
-        "joint": (buy_price - sell_price) * bought,
+        "joint": (tariff.buy_price - tariff.sell_price) * bought,
         "peer_to_peer_wh": bought,
         "chains": {chain: both_sides([chain]) for chain in microgrids},
     }
 
 
-def _side_of_the_market(side: str, ordered: int, peer_to_peer: int, money: int, grid_price: int) -> dict[str, Any]:
+def _side_of_the_market(side: Side, ordered: int, peer_to_peer: int, money: int, grid_price: int) -> dict[str, Any]:
     at_the_grid = ordered * grid_price
-    gain = money - at_the_grid if side == "ask" else at_the_grid - money
+    gain = money - at_the_grid if side == ASK else at_the_grid - money
     return {
         "wh": ordered,
         "peer_to_peer_wh": peer_to_peer,

@@ -54,7 +54,9 @@ def load_households(
     count = -(-intervals // parts)
     if section.first_row + count > len(rows):
         raise ConfigurationError(
-            [f"{path}: has {len(rows)} rows, the scenario needs rows {section.first_row} to {section.first_row + count - 1}"]
+            [
+                f"{path}: has {len(rows)} rows, the scenario needs rows {section.first_row} to {section.first_row + count - 1}"
+            ]
         )
     problems: list[str] = []
     columns: dict[str, list[int]] = {}

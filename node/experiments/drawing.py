@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-import matplotlib
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
@@ -59,7 +59,7 @@ WIDTH = 7.6
 CHAIN_COLOURS, PARENT_COLOURS = 6, 3
 DAY_TICKS = ((13, 1), (26, 3), (50, 6), (170, 24), (400, 48))
 """Hours on the axis of the day: up to so many, a tick every so many."""
-STYLE: Mapping[str, Any] = {
+STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": PALETTE["muted"][0],
     "axes.grid": True,
@@ -103,16 +103,18 @@ class Drawing(Frozen):
 
 
 class Colours:
-    """The colours and markers of the chains, the same in every figure: microgrids in order, parent chains apart."""
-
-    MARKERS = "osD^vP"
+    """The colours of the chains, the same in every figure: microgrids in order, parent chains apart."""
 
     def __init__(self, microgrids: Iterable[str], parents: Iterable[str]) -> None:
         self._colours = {chain: f"parent{i % PARENT_COLOURS + 1}" for i, chain in enumerate(parents)}
         self._colours |= {chain: f"chain{i % CHAIN_COLOURS + 1}" for i, chain in enumerate(microgrids)}
 
     def __getitem__(self, chain: str) -> str:
-        return light(self._colours.get(chain, "ink"))
+        return light(self.name_of(chain))
+
+    def name_of(self, chain: str) -> str:
+        """The name of the chain's colour in the palette."""
+        return self._colours.get(chain, "ink")
 
 
 def light(name: str) -> str:
@@ -157,13 +159,13 @@ def empty_note(axes: Axes, text: str) -> None:
 def svg_of(figure: Figure, name: str, alternative: str) -> str:
     """The figure as an SVG element for an HTML page, with its own ids and the page's colours and font."""
     buffer = io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+    with rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _inline(buffer.getvalue(), name, alternative)
 
 
 def _inline(text: str, name: str, alternative: str) -> str:
-    """Keep what a browser needs of a stand-alone SVG: no prologue, no namespaces, no style for the whole page, no unused ids, no fonts."""
+    """What a browser needs of a stand-alone SVG: no prologue, namespaces, page-wide style, unused ids, or fonts."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->|<style.*?</style>", "", text, flags=re.DOTALL)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-import matplotlib
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -19,6 +19,8 @@ from matplotlib.ticker import FuncFormatter
 
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import HOUR, SECOND, Duration
+from market.orders import ASK, BID
+from market.units import Tariff
 from node.experiments.benefit import GRID
 from node.experiments.drawing import (
     STYLE,
@@ -47,21 +49,25 @@ STAGES = (
 
 
 class Market(Frozen):
-    """What the figures must know of the scenario: prices are the main grid's, micro-pence per Wh."""
+    """What the figures must know of the scenario: the main grid's prices and the length of a delivery interval."""
 
-    buy_price: int
-    sell_price: int
+    tariff: Tariff
     interval: Duration
 
     @property
     def hours(self) -> float:
-        """The length of a delivery interval."""
+        """The length of an interval in hours."""
         return self.interval / HOUR
 
 
 def day_figures(tables: Tables, market: Market) -> list[Drawing]:
     """The four figures, in the order of the report."""
-    return [net_energy(tables, market), clearing_prices(tables, market), energy_by_route(tables, market), latency(tables)]
+    return [
+        net_energy(tables, market),
+        clearing_prices(tables, market),
+        energy_by_route(tables, market),
+        latency(tables),
+    ]
 
 
 def chain_colours(tables: Tables) -> Colours:
@@ -103,10 +109,11 @@ def net_energy(tables: Tables, market: Market) -> Drawing:
     supply: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     demand: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for chain, interval, metered in tables.settlements.select("chain", "interval", "metered_wh"):
-        supply[chain][interval] += max(0, -metered)
-        demand[chain][interval] += max(0, metered)
+        if metered is not None:
+            supply[chain][interval] += max(0, metered)
+            demand[chain][interval] += max(0, -metered)
     chains = list(supply)[:PANELS_MAX]
-    with matplotlib.rc_context(STYLE):
+    with rc_context(STYLE):
         figure, axes = panels(len(chains), 1.15 if len(chains) <= 4 else 0.95, 1 if len(chains) <= 4 else 2)
         for place, chain in zip(axes, chains, strict=False):
             colour = chain_colours(tables)[chain]
@@ -131,14 +138,14 @@ def net_energy(tables: Tables, market: Market) -> Drawing:
     return finished(figure, "net-energy", caption, f"Net energy per microgrid and interval. {'; '.join(totals)}.")
 
 
-def _draw_net_energy(
-    place: Axes, supply: dict[int, int], demand: dict[int, int], hours: float, colour: str
-) -> None:
+def _draw_net_energy(place: Axes, supply: dict[int, int], demand: dict[int, int], hours: float, colour: str) -> None:
     starts = [interval * hours for interval in supply]
     above, below = [wh / 1000 for wh in supply.values()], [-wh / 1000 for wh in demand.values()]
     middle = [start + hours / 2 for start in starts]
     place.bar(middle, above, 0.86 * hours, color=light("supply"))
-    place.bar(middle, below, 0.86 * hours, facecolor=light("demand"), edgecolor=light("paper"), hatch="////", linewidth=0)
+    place.bar(
+        middle, below, 0.86 * hours, facecolor=light("demand"), edgecolor=light("paper"), hatch="////", linewidth=0
+    )
     place.axhline(0, color=light("muted"), linewidth=0.7)
     net = [up + down for up, down in zip(above, below, strict=True)]
     place.stairs(net, [*starts, starts[-1] + hours], baseline=None, color=light("paper"), linewidth=3.2)
@@ -167,7 +174,7 @@ def clearing_prices(tables: Tables, market: Market) -> Drawing:
             prices.append((interval, price, demand > supply))
     chains = [chain for chain in cleared if cleared[chain]][:PANELS_MAX]
     colours = chain_colours(tables)
-    with matplotlib.rc_context(STYLE):
+    with rc_context(STYLE):
         figure, axes = panels(len(chains), 1.75, 2)
         for place, chain in zip(axes, chains, strict=False):
             _draw_rounds(place, tables, chain, market.hours, colours[chain])
@@ -221,7 +228,7 @@ def _draw_prices(place: Axes, prices: Sequence[tuple[int, int, bool]], market: M
 
 
 def _draw_grid_prices(axes: Sequence[Axes], market: Market) -> None:
-    buy, sell = market.buy_price / 1000, market.sell_price / 1000
+    buy, sell = market.tariff.buy_price / 1000, market.tariff.sell_price / 1000
     room = 0.16 * (buy - sell)
     for place in axes:
         place.set_ylim(sell - room, buy + room)
@@ -254,12 +261,13 @@ def energy_by_route(tables: Tables, market: Market) -> Drawing:
     for interval, side, route, wh in tables.trades.select("interval", "side", "route", "energy_wh"):
         energy[route, side][interval] += wh
     for interval, wh in tables.settlements.select("interval", "imbalance_wh"):
-        energy["imbalance", "bid" if wh > 0 else "ask"][interval] += abs(wh)
+        if wh is not None:
+            energy["imbalance", ASK if wh > 0 else BID][interval] += abs(wh)
     routes = sorted({route for (route, _), some in energy.items() if any(some.values())}, key=_route_rank)
     count = intervals_of(tables)
-    with matplotlib.rc_context(STYLE):
+    with rc_context(STYLE):
         figure, (place,) = panels(1, 2.9)
-        for side, sign in (("bid", 1), ("ask", -1)):
+        for side, sign in ((BID, 1), (ASK, -1)):
             floor = [0.0] * count
             for route in routes:
                 heights = [sign * energy[route, side][interval] / 1000 for interval in range(count)]
@@ -272,8 +280,8 @@ def energy_by_route(tables: Tables, market: Market) -> Drawing:
         else:
             empty_note(place, "nothing was traded")
     totals = [
-        f"{route_label(route)}: bought {sum(energy[route, 'bid'].values()) / 1000:.1f} kWh, "
-        f"sold {sum(energy[route, 'ask'].values()) / 1000:.1f} kWh"
+        f"{route_label(route)}: bought {sum(energy[route, BID].values()) / 1000:.1f} kWh, "
+        f"sold {sum(energy[route, ASK].values()) / 1000:.1f} kWh"
         for route in routes
     ]
     caption = (
@@ -313,7 +321,7 @@ def latency(tables: Tables) -> Drawing:
                 if reached is not None and submitted is not None:
                     spans[name].append((reached - submitted) / SECOND)
     drawn = [name for name in names if spans[name]]
-    with matplotlib.rc_context(STYLE):
+    with rc_context(STYLE):
         figure, (place,) = panels(1, 2.5)
         for name, label, dashes in STAGES:
             if spans[name]:
@@ -325,8 +333,8 @@ def latency(tables: Tables) -> Drawing:
             empty_note(place, "no order was executed")
     medians = [f"{label}: {_seconds(_middle(spans[name]))}" for name, label, _ in STAGES if spans[name]]
     caption = (
-        f"Latency of {len(orders):,} orders from their submission to each stage, as the household that submitted them sees it; "
-        "cumulative distribution."
+        f"Latency of {len(orders):,} orders from their submission to each stage, as the household that submitted them "
+        "sees it; cumulative distribution."
     )
     return finished(figure, "latency", caption, f"Latency of orders by stage. Medians: {'; '.join(medians) or 'none'}.")
 

@@ -86,7 +86,11 @@ def check_place(folder: Path) -> None:
 
 
 def write_folder(
-    folder: Path, tables: Sequence[Table], manifest: Mapping[str, Any], summary: Mapping[str, Any], files: Mapping[str, str]
+    folder: Path,
+    tables: Sequence[Table],
+    manifest: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    files: Mapping[str, str],
 ) -> None:
     """Write a run folder whole, in the place of an earlier one.
 

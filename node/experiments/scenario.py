@@ -11,21 +11,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import networkx
+import networkx as nx
 
 from ledger.access import AccessMessage, LedgerClient
 from ledger.access_server import LedgerServer
-from ledger.kernel.automaton import Automaton, NodeId
-from ledger.kernel.encoding import Digest, Frozen, digest
+from ledger.issuing import PowFound, PowNeeded
+from ledger.kernel.automaton import NodeId
+from ledger.kernel.encoding import Frozen, digest
 from ledger.kernel.identity import PublicKey, Signer, deal_signer, verifier
 from ledger.kernel.instant import DAY, MINUTE, Duration, Instant
 from ledger.kernel.rejection import Rejected
 from ledger.kernel.rng import stream
 from ledger.kernel.threshold import ThresholdKey, deal_threshold_keys
-from ledger.output import AnchorOutput, ChainId, OutputId, chain_id
+from ledger.output import AnchorOutput, OutputId, chain_id
 from ledger.pow import Grinder, ModelGrinder, RealGrinder
 from ledger.profile import PROFILES, Profile, adapted
-from ledger.tangle import PowFound, PowNeeded, Tangle, TangleMessage
+from ledger.tangle import Tangle, TangleMessage
 from ledger.utxo import GenesisLedger
 from market.auction import Auction
 from market.bidders.bidder import Bidder
@@ -173,7 +174,9 @@ class Scenario:
         section, interval = self.configuration.data, self.configuration.market.interval
         if section.step % interval:
             raise ConfigurationError(
-                [f"market.interval: {interval} us does not divide data.step, {section.step} us: expected a whole fraction"]
+                [
+                    f"market.interval: {interval} us does not divide data.step, {section.step} us: expected a whole fraction"
+                ]
             )
         homes = {}
         for home in self.plan.homes:
@@ -228,13 +231,11 @@ class Scenario:
         balances = self._funds(chain)
         state = genesis(program, balances, dict.fromkeys(balances, (AUCTION,)))
         block = genesis_block(program, state)
-        anchor = AnchorOutput(
-            total_of(state), program.id, 0, state_metadata_of(block), committee_address(committee)
-        )
+        anchor = AnchorOutput(total_of(state), program.id, 0, state_metadata_of(block), committee_address(committee))
         return committee, program, state, anchor
 
     def _funds(self, chain: ChainPlan) -> dict[str, int]:
-        """Genesis funds: so many days at the data's worst day, at the price of the main grid; the utility the same per home."""
+        """Genesis funds: so many days at the data's worst day at the main grid's price; the utility the same per home."""
         if not chain.homes:
             return {UTILITY: PARENT_FUNDS}
         section = self.configuration.data
@@ -314,7 +315,9 @@ class Scenario:
             unconfirmed_anchors_max=section.unconfirmed_anchors_max,
             batch_delay=section.batch_delay,
             protocol=section.protocol,
-            recovery=RecoveryTimes(section.recovery_timeout, max(section.recovery_timeout, RecoveryTimes().timeout_max)),
+            recovery=RecoveryTimes(
+                section.recovery_timeout, max(section.recovery_timeout, RecoveryTimes().timeout_max)
+            ),
             publication=PublicationTimes(section.publish_delay, section.reattach_after),
         )
 
@@ -341,9 +344,7 @@ class Scenario:
         section = self.configuration.hardware
         hosts = self.hosts()
         skew = section.clock_skew
-        skews = {
-            host: SkewedClock(stream(self.seed, "clock", host).randint(-skew, skew)) for host in hosts if skew
-        }
+        skews = {host: SkewedClock(stream(self.seed, "clock", host).randint(-skew, skew)) for host in hosts if skew}
         grinders = {node: self.grinder(node) for node in self.plan.ledger_nodes}
         try:
             network = _network(self.configuration, tuple(hosts), self.folder, self.hardware)
@@ -369,7 +370,9 @@ class Scenario:
             named = {*section.nodes, *(node for group in section.groups for node in group)}
             strangers = sorted(named - set(self.plan.hosts))
             if strangers:
-                raise ConfigurationError([f"faults[{i}]: {strangers[0]!r} is no host; expected one of the homes or tangle1..."])
+                raise ConfigurationError(
+                    [f"faults[{i}]: {strangers[0]!r} is no host; expected one of the homes or tangle1..."]
+                )
             nodes = [NodeId(node) for node in section.nodes]
             match section.kind:
                 case "crash":
@@ -422,24 +425,22 @@ def _hardware(configuration: Configuration, folder: Path) -> HardwareProfile:
     return read_hardware(folder / name) if name.endswith(".toml") else shipped_hardware(name)
 
 
-def _neighbours(
-    configuration: Configuration, nodes: tuple[NodeId, ...], seed: int
-) -> dict[NodeId, tuple[NodeId, ...]]:
+def _neighbours(configuration: Configuration, nodes: tuple[NodeId, ...], seed: int) -> dict[NodeId, tuple[NodeId, ...]]:
     """Who gossips with whom on layer 1."""
     section, n = configuration.ledger, len(nodes)
     match section.topology:
         case "complete":
-            graph = networkx.complete_graph(n)
+            graph = nx.complete_graph(n)
         case "ring":
-            graph = networkx.cycle_graph(n)
+            graph = nx.cycle_graph(n)
         case "watts-strogatz":
             rng = stream(seed, "topology")
-            graph = networkx.connected_watts_strogatz_graph(n, min(section.neighbours, n - 1), section.rewiring, seed=rng)
+            graph = nx.connected_watts_strogatz_graph(n, min(section.neighbours, n - 1), section.rewiring, seed=rng)
         case edges:
-            graph = networkx.Graph()
+            graph = nx.Graph()
             graph.add_nodes_from(range(n))
             graph.add_edges_from((a - 1, b - 1) for a, b in edges)
-            if graph.number_of_nodes() != n or not networkx.is_connected(graph):
+            if graph.number_of_nodes() != n or not nx.is_connected(graph):
                 raise ConfigurationError([f"ledger.topology: expected edges that connect the nodes 1 to {n}"])
     return {nodes[i]: tuple(nodes[j] for j in sorted(graph[i]) if j != i) for i in range(n)}
 

@@ -47,7 +47,15 @@ class Tables:
         )
         self.rounds = Table(
             "rounds",
-            {"chain": TEXT, "level": INT, "interval": INT, "round": INT, "price": INT, "supply_wh": INT, "demand_wh": INT},
+            {
+                "chain": TEXT,
+                "level": INT,
+                "interval": INT,
+                "round": INT,
+                "price": INT,
+                "supply_wh": INT,
+                "demand_wh": INT,
+            },
         )
         self.clearings = Table(
             "clearings",

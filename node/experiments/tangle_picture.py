@@ -4,7 +4,7 @@ Blocks stand at the time of their issue (horizontal) in the lane of their issuer
 parents, so to the left. The anchor's block is marked, and its approving future cone is tinted by what the anchor was when
 each block was issued: not yet accepted, accepted, confirmed. The moments are those of the first node that came so far.
 
-1. An anchor whose surroundings fit on the page best is chosen: confirmed, and with about ``BLOCKS_WANTED`` blocks in its window.
+1. The anchor is the one whose surroundings fit on the page best: confirmed, about ``BLOCKS_WANTED`` blocks in its window.
 2. The window reaches from shortly before its block to shortly after its confirmation; what is too much at the end is cut.
 3. The cone is walked from the anchor's block over strong and weak edges, towards children.
 """
@@ -14,8 +14,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-import matplotlib
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -94,7 +95,7 @@ def tangle_picture(tables: Tables) -> Drawing:
     """The picture, or a note that there is none."""
     anchor = choose_anchor(tables)
     name, caption = "tangle", "The Tangle around one anchor."
-    with matplotlib.rc_context(STYLE):
+    with rc_context(STYLE):
         if anchor is None:
             figure = Figure(figsize=(WIDTH, 1.6))
             empty_note(figure.subplots(), "no anchor was confirmed")
@@ -115,8 +116,8 @@ def tangle_picture(tables: Tables) -> Drawing:
         f"{issued[0]:.2f} s and confirmed after {issued[1]:.2f} s, at the first node that saw enough weight."
     )
     alternative = (
-        f"A graph of {len(blocks)} blocks by {len(lanes)} issuers, of which {len(cone)} approve the anchor's block directly or "
-        f"over others; accepted {issued[0]:.2f} s and confirmed {issued[1]:.2f} s after its issue."
+        f"A graph of {len(blocks)} blocks by {len(lanes)} issuers, of which {len(cone)} approve the anchor's block "
+        f"directly or over others; accepted {issued[0]:.2f} s and confirmed {issued[1]:.2f} s after its issue."
     )
     return Drawing(name, caption, alternative, svg_of(figure, name, alternative))
 
@@ -182,7 +183,7 @@ def _draw_edges(
 def _curves(pairs: Iterable[tuple[tuple[float, float], tuple[float, float]]]) -> Path:
     """One path of slightly bent edges: those along a lane must not hide behind the blocks between."""
     points: list[tuple[float, float]] = []
-    codes: list[int] = []
+    codes: list[Any] = []
     for (x0, y0), (x1, y1) in pairs:
         bend = 0.34 if abs(y0 - y1) < 0.3 else 0.06
         points += [(x0, y0), ((x0 + x1) / 2, (y0 + y1) / 2 + bend), (x1, y1)]
@@ -226,7 +227,11 @@ def _label(
     place.grid(True, axis="y")
     place.grid(False, axis="x")
     place.set_xlabel(f"seconds since the anchor of {anchor.chain} was attached")
-    moments = ((0, "attached"), (anchor.accepted - anchor.issued, "accepted"), (anchor.confirmed - anchor.issued, "confirmed"))
+    moments = (
+        (0, "attached"),
+        (anchor.accepted - anchor.issued, "accepted"),
+        (anchor.confirmed - anchor.issued, "confirmed"),
+    )
     for moment, word in moments:
         if moment / SECOND <= end:
             place.axvline(moment / SECOND, color=light("accent"), linewidth=0.9, linestyle=(0, (1, 2)), zorder=0)
@@ -237,15 +242,24 @@ def _label(
 def _legend() -> list[Line2D | Patch]:
     def mark(marker: str, colour: str, label: str) -> Line2D:
         return Line2D(
-            [], [], linestyle="", marker=marker, markersize=7, color=light(colour), markeredgecolor=light("ink"), label=label
+            [],
+            [],
+            linestyle="",
+            marker=marker,
+            markersize=7,
+            color=light(colour),
+            markeredgecolor=light("ink"),
+            label=label,
         )
+
+    def edge(dashes: Any, label: str) -> Line2D:
+        return Line2D([], [], color=light("ink"), linewidth=0.8, linestyle=dashes, label=label)
 
     return [
         mark("s", "accent", "the anchor's block"),
-        Line2D([], [], color=light("ink"), linewidth=0.8, label="strong parent"),
-        *(mark("o", colour, label) for colour, label in CONE[:1]),
-        mark("o", "paper", "does not (yet)"),
         mark("s", "paper", "square: with a payload"),
-        Line2D([], [], color=light("ink"), linewidth=0.8, linestyle=(0, (3, 2)), label="weak parent"),
-        *(mark("o", colour, label) for colour, label in CONE[1:]),
+        edge("-", "strong parent"),
+        edge((0, (3, 2)), "weak parent"),
+        *(mark("o", colour, label) for colour, label in CONE),
+        mark("o", "paper", "does not approve it"),
     ]

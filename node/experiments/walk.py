@@ -21,8 +21,7 @@ from node.experiments.tables import Tables
 
 WalkStep = tuple[Instant, str, str, str]
 """When, at which host or chain, what happened, and the source file in charge."""
-LOCAL = "local"
-BLOCK_STAGES = ("decided_us", "anchored_us", "confirmed_us")
+LOCAL, RESULT = "local", "receive_result"
 
 
 def choose_walk(tables: Tables) -> list[WalkStep]:
@@ -50,12 +49,8 @@ class _Walk:
 
     def __init__(self, tables: Tables, chain: str, interval: int, home: str) -> None:
         self._chain, self._interval, self._home = chain, interval, home
-        self._requests = [
-            row
-            for row in (dict(zip(tables.requests.columns, cells, strict=True)) for cells in tables.requests.rows)
-            if row["interval"] == interval
-        ]
         self._tables = tables
+        self._requests = self._rows("requests", interval=interval)
 
     def steps(self) -> Iterator[WalkStep]:
         """All steps, in no order."""
@@ -89,8 +84,16 @@ class _Walk:
             yield at, home, f"signs the call as off-ledger request {order['request'][:8]}", "wasp/request.py"
         stages = (
             ("in_batch_us", "names the request in its batch proposal", "wasp/consensus/batch_proposal.py"),
-            ("decided_us", "the committee has decided on a batch with it; it is executed", "wasp/consensus/consensus.py"),
-            ("anchored_us", "n-f members have signed the anchor", "wasp/consensus/distributed_signature.py"),
+            (
+                "decided_us",
+                "sees the committee's decision: a batch with the request; it is executed",
+                "wasp/consensus/consensus.py",
+            ),
+            (
+                "anchored_us",
+                "has the anchor with the signatures of n-f members",
+                "wasp/consensus/distributed_signature.py",
+            ),
             ("confirmed_us", "sees the anchor confirmed; the order stands for good", "wasp/anchoring.py"),
         )
         for stage, what, source in stages:
@@ -149,33 +152,33 @@ class _Walk:
         while below:
             child = below.pop()
             for row in self._requests:
-                if row["kind"] == "submit_residual" and row["account"] == child and row["decided_us"] is not None:
+                at = _taken(row)
+                if row["kind"] == "submit_residual" and row["account"] == child and at is not None:
                     what = f"takes the residual of {child}, an output addressed to it, as an order"
-                    yield row["decided_us"], row["chain"], what, "wasp/crosschain.py"
+                    yield at, row["chain"], what, "wasp/crosschain.py"
                     if row["chain"] not in known:
                         known.add(row["chain"])
                         below.append(row["chain"])
         for row in self._requests:
-            if row["kind"] == "receive_result" and row["chain"] in known and row["decided_us"] is not None:
+            at = _taken(row)
+            if row["kind"] == RESULT and row["chain"] in known and at is not None:
                 what = f"takes a result of {row['account']}: lots, money, refunds"
-                yield row["decided_us"], row["chain"], what, "market/hierarchy.py"
+                yield at, row["chain"], what, "market/hierarchy.py"
 
     # ------------------------------------------------------------------------------------------------------ money
 
     def _settlement(self) -> Iterator[WalkStep]:
         """The interval is final when its last result is there; at its gate, where nothing went up."""
-        results = [
-            row["decided_us"]
-            for row in self._requests
-            if (row["kind"], row["chain"]) == ("receive_result", self._chain) and row["decided_us"] is not None
-        ]
-        gates = [row["timestamp_us"] for row in self._rows("clearings", chain=self._chain, interval=self._interval)]
-        final = max(results or gates, default=None)
-        settled = self._rows("settlements", chain=self._chain, interval=self._interval, home=self._home)
+        here = {"chain": self._chain, "interval": self._interval}
+        trades = self._rows("trades", **here, home=self._home)
+        moments = [_taken(row) for row in self._requests if (row["kind"], row["chain"]) == (RESULT, self._chain)]
+        if all(trade["route"] == LOCAL for trade in trades):
+            moments += [row["timestamp_us"] for row in self._rows("clearings", **here)]
+        final = max((at for at in moments if at is not None), default=None)
+        settled = self._rows("settlements", **here, home=self._home)
         if final is None or not settled:
             return
         row = settled[0]
-        trades = self._rows("trades", chain=self._chain, interval=self._interval, home=self._home)
         routes = ", ".join(f"{trade['energy_wh']:,} Wh {_route(trade['route'])}" for trade in trades)
         money, energy = abs(row["money"]), abs(row["ordered_wh"])
         mean = _price(round(money / energy)) if energy else ""
@@ -189,12 +192,18 @@ class _Walk:
             if (row["kind"], row["chain"], row["account"]) == ("submit_reading", self._chain, self._home) and settled:
                 home = settled[0]
                 if row["submitted_us"] is not None:
-                    what = f"after delivery: reads {home['load_wh']:,} Wh of load and {home['generation_wh']:,} Wh generated"
-                    yield row["submitted_us"], self._home, what, "market/meter.py"
-                if row["decided_us"] is not None:
-                    amount = f"{abs(home['imbalance_wh']):,} Wh {'bought from' if home['imbalance_wh'] > 0 else 'sold to'}"
-                    what = f"the reading is taken; the imbalance, {amount} the main grid, is settled with all homes'"
+                    energies = f"{home['load_wh']:,} Wh of load and {home['generation_wh']:,} Wh generated"
+                    yield row["submitted_us"], self._home, f"after delivery: reads {energies}", "market/meter.py"
+                if row["decided_us"] is not None and home["imbalance_wh"] is not None:
+                    direction = "sold to" if home["imbalance_wh"] > 0 else "bought from"
+                    amount = f"{abs(home['imbalance_wh']):,} Wh {direction} the main grid"
+                    what = f"the reading is taken; at metering, the imbalance is settled: {amount}"
                     yield row["decided_us"], self._chain, what, "market/settlement.py"
+
+
+def _taken(request: dict[str, Any]) -> Instant | None:
+    """When an on-ledger request was taken, as far as the table knows."""
+    return next((request[stage] for stage in ("decided_us", "anchored_us") if request[stage] is not None), None)
 
 
 def _price(price: int | None) -> str:
@@ -202,4 +211,5 @@ def _price(price: int | None) -> str:
 
 
 def _route(route: str) -> str:
-    return {LOCAL: "within the microgrid", GRID: "with the main grid"}.get(route, f"by {route.replace('level', 'level ')}")
+    above = f"between microgrids at level {route.removeprefix('level')}"
+    return {LOCAL: "within the microgrid", GRID: "with the main grid"}.get(route, above)

@@ -1,0 +1,183 @@
+"""What must be true in every run, checked while it runs, on what the hosts put out.
+
+| name | what is checked, each time |
+|---|---|
+| agreement | a chain block that a member sees confirmed is the one that every other member sees at that index |
+| succession | a confirmed chain block builds on the confirmed one before: its digest, its anchor, its index plus one |
+| commitment | the confirmed state's root is the one that the chain block claims |
+| receipt | a request of a confirmed chain block has a receipt that verifies against the anchored root |
+| once | no request is in two confirmed chain blocks of a chain |
+| funds | the accounts of a chain, outbox included, add up to its funds on layer 1 |
+| supply | the confirmed unspent outputs of a layer-1 node add up to all tokens there are, and nothing is spent twice |
+| clearing | the short side trades in full, and both sides trade the same energy |
+| home_energy | ordered = local + between microgrids + grid, for a home and interval |
+| home_reading | load, generation and net as measured; metered - ordered = imbalance, at the main grid's price |
+| interval_energy | between microgrids, what is bought on a level is what is sold on it |
+| interval_money | what homes gained over the main grid's prices = (buy - sell price) x energy traded between peers |
+| no_fault | no host found evidence against another: all are honest here |
+
+A violation is told once, with its place; the run goes on, and the command fails.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.kernel.automaton import Fault, NodeId
+from ledger.kernel.instant import Instant
+from ledger.output import Output, OutputId, TransactionId
+from ledger.transaction import Transaction
+from market.orders import BID
+from node.configuration import UTILITY
+from node.experiments.scenario import Scenario
+from wasp.chain_block import ChainBlock
+from wasp.core_contracts.accounts import balance_of
+from wasp.core_contracts.blocklog import prove_receipt, receipt_of, verify_receipt
+from wasp.state import State
+
+VIOLATIONS_MAX = 100
+"""Violations that are told: a broken run breaks everything after it."""
+NAMES = (
+    "agreement", "succession", "commitment", "receipt", "once", "funds", "supply", "clearing",
+    "home_energy", "home_reading", "interval_energy", "interval_money", "no_fault",
+)  # fmt: skip
+
+
+class Invariants:
+    """Counts checks, and keeps what failed."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.checked: dict[str, int] = dict.fromkeys(NAMES, 0)
+        self.violations: list[str] = []
+        self._scenario = scenario
+        self._digests: dict[str, dict[int, bytes]] = {name: {} for name in scenario.chains}
+        self._last: dict[str, tuple[ChainBlock, OutputId]] = {
+            name: (setup.block, setup.anchor[0]) for name, setup in scenario.chains.items()
+        }
+        self._executed: dict[str, set[bytes]] = {name: set() for name in scenario.chains}
+        genesis = scenario.genesis_ledger
+        first = {genesis.output_id(i): output for i, output in enumerate(genesis.outputs)}
+        self.unspent: dict[NodeId, dict[OutputId, Output]] = {node: dict(first) for node in scenario.plan.ledger_nodes}
+        """The confirmed unspent outputs of every layer-1 node, followed from what it tells."""
+        self._confirmed: dict[NodeId, set[TransactionId]] = {node: set() for node in scenario.plan.ledger_nodes}
+        self._transactions: dict[TransactionId, Transaction] = {}
+        self._amounts: dict[NodeId, int] = dict.fromkeys(scenario.plan.ledger_nodes, scenario.supply)
+        self._between: dict[int, dict[tuple[int, str], int]] = {}
+        self._gains: dict[int, list[int]] = {}
+        self._leaves = sum(1 for chain in scenario.plan.chains.values() if chain.homes)
+
+    def check(self, name: str, holds: bool, place: str) -> None:
+        """One check."""
+        self.checked[name] += 1
+        if not holds and len(self.violations) < VIOLATIONS_MAX:
+            self.violations.append(f"{name}: {place}")
+
+    # ------------------------------------------------------------------------------------------------ chains, layer 1
+
+    def chain_block_confirmed(
+        self, now: Instant, node: NodeId, chain: str, block: ChainBlock, anchor: OutputId
+    ) -> None:
+        """A member saw this chain block confirmed."""
+        agreed = self._digests[chain].setdefault(block.index, block.digest)
+        self.check("agreement", agreed == block.digest, f"{node} at {now}: {chain} has two chain blocks {block.index}")
+
+    def state_confirmed(self, now: Instant, chain: str, block: ChainBlock, state: State, anchor: OutputId) -> None:
+        """A chain's next confirmed state, seen for the first time."""
+        place = f"{chain}, chain block {block.index}"
+        last, last_anchor = self._last[chain]
+        if block.index == last.index + 1:
+            follows = block.previous == last.digest and block.base == last_anchor and block.timestamp > last.timestamp
+            self.check("succession", follows, place)
+        self._last[chain] = (block, anchor)
+        self.check("commitment", state.root == block.state_root, place)
+        executed = self._executed[chain]
+        for request in block.requests:
+            self.check("once", request.id not in executed, f"{place}: request {request.id.hex()}")
+            executed.add(request.id)
+            receipt = receipt_of(state, request.id)
+            proven = receipt is not None and verify_receipt(block.state_root, receipt, prove_receipt(state, request.id))
+            self.check("receipt", proven, f"{place}: request {request.id.hex()}")
+        names = (*self._scenario.chains[chain].program.accounts, UTILITY)
+        accounts = sum(balance_of(state, account) for account in names)
+        output = self._transaction_output(anchor)
+        self.check("funds", output is not None and accounts == output.amount, place)
+
+    def _transaction_output(self, output_id: OutputId) -> Output | None:
+        transaction = self._transactions.get(output_id.transaction)
+        return None if transaction is None else transaction.essence.outputs[output_id.index]
+
+    def transaction_booked(self, transaction: Transaction) -> None:
+        """A transaction is known."""
+        self._transactions.setdefault(transaction.id, transaction)
+
+    def transaction_confirmed(self, now: Instant, node: NodeId, transaction_id: TransactionId) -> None:
+        """A layer-1 node confirmed a transaction."""
+        confirmed = self._confirmed[node]
+        if transaction_id in confirmed:
+            return
+        confirmed.add(transaction_id)
+        transaction, unspent = self._transactions[transaction_id], self.unspent[node]
+        spent = [unspent.pop(input_id, None) for input_id in transaction.essence.inputs]
+        total = self._amounts[node] - sum(output.amount for output in spent if output is not None)
+        for index, output in enumerate(transaction.essence.outputs):
+            unspent[transaction.output_id(index)] = output
+            total += output.amount
+        self._amounts[node] = total
+        holds = None not in spent and total == self._scenario.supply
+        self.check("supply", holds, f"{node} at {now}: transaction {transaction_id.hex()}")
+
+    def fault_told(self, now: Instant, node: NodeId, fault: Fault) -> None:
+        """A host accuses another."""
+        self.check("no_fault", False, f"{node} at {now} accuses {fault.accused}: {fault.kind} {fault.detail}")
+
+    # ------------------------------------------------------------------------------------------------------- the market
+
+    def cleared(self, chain: str, interval: int, clearing: Any) -> None:
+        """A gate closed."""
+        price, supply, demand, matched, fills = clearing
+        bought = sum(filled for _, side, _, _, filled in fills if side == BID)
+        sold = sum(filled for _, side, _, _, filled in fills if side != BID)
+        both = min(supply, demand)
+        holds = bought == sold == matched == both and (price is not None) == (matched > 0)
+        self.check("clearing", holds, f"{chain}, interval {interval}: {clearing[:4]}")
+
+    def settled(self, chain: str, interval: int, shares: dict[str, Any], routes: Any) -> None:
+        """A microgrid's interval became final."""
+        tariff = self._scenario.market.tariff
+        gained = traded = 0
+        between = self._between.setdefault(interval, {})
+        for home, (side, ordered, local, levels, grid, money, _) in shares.items():
+            whole = local + sum(energy for _, energy in levels) + grid
+            self.check("home_energy", whole == ordered, f"{chain}, interval {interval}, {home}")
+            alternative = -ordered * tariff.buy_price if side == BID else ordered * tariff.sell_price
+            gained += money - alternative
+            for level, energy in levels:
+                between[level, side] = between.get((level, side), 0) + energy
+            if side == BID:
+                traded += ordered - grid
+        gains = self._gains.setdefault(interval, [0, 0, 0])
+        gains[0] += 1
+        gains[1] += gained
+        gains[2] += traded
+        if gains[0] == self._leaves:
+            self._whole_interval(interval, between, gains[1], gains[2])
+
+    def _whole_interval(self, interval: int, between: dict[tuple[int, str], int], gained: int, traded: int) -> None:
+        tariff = self._scenario.market.tariff
+        for level in sorted({level for level, _ in between}):
+            sides = [energy for (of, _), energy in sorted(between.items()) if of == level]
+            holds = (len(sides) == 2 and sides[0] == sides[1]) or not any(sides)
+            self.check("interval_energy", holds, f"interval {interval}, level {level}: {sides}")
+        spread = (tariff.buy_price - tariff.sell_price) * traded
+        self.check("interval_money", gained == spread, f"interval {interval}: gained {gained}, expected {spread}")
+        del self._between[interval], self._gains[interval]
+
+    def metered(self, chain: str, interval: int, home: str, share: Any, metered: Any) -> None:
+        """A home's interval was metered."""
+        tariff, series = self._scenario.market.tariff, self._scenario.series[home]
+        net, imbalance, money, assumed = metered
+        ordered = 0 if share is None else share[1] if share[0] != BID else -share[1]
+        measured = series.generation[interval] - series.load[interval]
+        price = tariff.sell_price if imbalance > 0 else tariff.buy_price
+        holds = net - ordered == imbalance and money == imbalance * price and net == (ordered if assumed else measured)
+        self.check("home_reading", holds, f"{chain}, interval {interval}, {home}: {metered}")

@@ -1,0 +1,205 @@
+"""Observes a run: fills the tables, and hands every confirmed state to the checks.
+
+A stage of a request is taken at the host of the household that submitted it. Of everything that several hosts see (a chain
+block anchored, a chain block confirmed), the table has the first time; agreement is checked on all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ledger.access import TransactionConfirmed
+from ledger.booking import BlockBooked
+from ledger.finality import BlockAccepted, BlockConfirmed
+from ledger.kernel.automaton import Fault, NodeId
+from ledger.kernel.instant import Instant
+from ledger.transaction import Transaction
+from market.prosumer import RequestToSubmit
+from node.experiments.invariants import Invariants
+from node.experiments.market_recorder import MarketRecorder
+from node.experiments.results import Cell
+from node.experiments.scenario import Scenario
+from node.experiments.tables import Tables
+from node.host import ChainFact
+from wasp.chain_interface import BatchProposed, BlockAnchored, BlocksUndone
+from wasp.chain_interface import BlockConfirmed as ChainBlockConfirmed
+from wasp.consensus.consensus import BatchDecided
+from wasp.mempool import RequestRefused
+from wasp.request import OffLedgerRequest
+from wasp.state import State
+
+Row = dict[str, Cell]
+
+
+class Recorder:
+    """What happened, in tables."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.tables = Tables()
+        self.invariants = Invariants(scenario)
+        self.market = MarketRecorder(scenario, self.tables, self.invariants)
+        self.confirmed: dict[str, int] = dict.fromkeys(scenario.chains, 0)
+        """State index of the newest confirmed chain block, by chain."""
+        self.confirmed_states: dict[str, State] = {name: setup.state for name, setup in scenario.chains.items()}
+        self.faults: list[tuple[Instant, NodeId, Fault]] = []
+        self._requests: dict[bytes, Row] = {}
+        self._homes = {home.name: home.chain for home in scenario.plan.homes}
+        self._issuers = {signer.public_key: host for host, signer in scenario.signers.items()}
+        self._chain_blocks: dict[bytes, Row] = {}
+        self._states: dict[bytes, State] = {}
+        self._blocks: dict[bytes, Row] = {}
+
+    def observe(self, now: Instant, node: NodeId, outputs: Sequence[Any], faults: Sequence[Fault]) -> None:
+        """These were released at this instant of virtual time."""
+        for output in outputs:
+            match output:
+                case ChainFact():
+                    self._observe_chain(now, node, output.chain, output.fact)
+                case BlockBooked():
+                    self._note_block(now, node, output)
+                case BlockAccepted():
+                    self._stamp(self._blocks.get(output.block_id), "accepted_us", now)
+                case BlockConfirmed():
+                    self._stamp(self._blocks.get(output.block_id), "confirmed_us", now)
+                case TransactionConfirmed():
+                    self.invariants.transaction_confirmed(now, node, output.transaction_id)
+                case RequestToSubmit():
+                    self._note_request(now, node, output)
+                case _:
+                    pass
+        for fault in faults:
+            self.faults.append((now, node, fault))
+            self.invariants.fault_told(now, node, fault)
+
+    def finish(self) -> Tables:
+        """Close the tables: everything that was kept open becomes rows."""
+        self.market.finish()
+        for row in self._requests.values():
+            self.tables.requests.add(*(row.get(column) for column in self.tables.requests.columns))
+        for row in self._chain_blocks.values():
+            self.tables.chain_blocks.add(*(row.get(column) for column in self.tables.chain_blocks.columns))
+        for row in self._blocks.values():
+            self.tables.blocks.add(*(row.get(column) for column in self.tables.blocks.columns))
+        return self.tables
+
+    # -------------------------------------------------------------------------------------------------------- requests
+
+    def _note_request(self, now: Instant, node: NodeId, output: RequestToSubmit) -> None:
+        request = output.request
+        if request.id in self._requests:
+            return
+        chain = self._homes[node]
+        self._requests[request.id] = {
+            "request": request.id.hex(),
+            "chain": chain,
+            "kind": output.entry_point,
+            "account": node,
+            "interval": output.interval,
+            "submitted_us": now,
+            "outcome": "unanswered",
+        }
+        if output.entry_point == "submit_order":
+            self.market.order_submitted(now, chain, node, request)
+
+    def _stamp(self, row: Row | None, stage: str, now: Instant) -> None:
+        if row is not None:
+            row.setdefault(stage, now)
+
+    def _observe_chain(self, now: Instant, node: NodeId, chain: str, fact: Any) -> None:
+        match fact:
+            case BatchProposed():
+                self._stamp_own(now, node, fact.requests, "in_batch_us")
+            case BatchDecided():
+                self._stamp_own(now, node, fact.batch.requests, "decided_us")
+            case BlockAnchored():
+                self._note_anchored(now, node, fact)
+            case ChainBlockConfirmed():
+                self._note_confirmed(now, node, fact)
+            case BlocksUndone():
+                self._note_undone(node, fact)
+            case RequestRefused():
+                row = self._requests.get(fact.request_id)
+                if row is not None and row["account"] == node and row["outcome"] == "unanswered":
+                    row["outcome"] = fact.code
+            case _:
+                pass
+
+    def _stamp_own(self, now: Instant, node: NodeId, requests: Sequence[bytes], stage: str) -> None:
+        for request in requests:
+            row = self._requests.get(request)
+            if row is not None and row["account"] == node:
+                row.setdefault(stage, now)
+
+    # ---------------------------------------------------------------------------------------------------- chain blocks
+
+    def _note_anchored(self, now: Instant, node: NodeId, fact: BlockAnchored) -> None:
+        block = fact.block
+        if block.digest not in self._chain_blocks:
+            self._states[block.digest] = fact.state
+            self._chain_blocks[block.digest] = {
+                "chain": fact.chain,
+                "index": block.index,
+                "log_index": block.log_index,
+                "timestamp_us": block.timestamp,
+                "anchored_us": now,
+                "requests": len(block.requests),
+                "transaction": fact.transaction_id.hex(),
+                "outcome": "open",
+            }
+        self._chain_blocks[block.digest]["outcome"] = "open"
+        for request in block.requests:
+            if type(request) is OffLedgerRequest:
+                self._stamp_own(now, node, (request.id,), "anchored_us")
+        for receipt in fact.receipts:
+            row = self._requests.get(receipt.request_id)
+            if row is not None:
+                row["outcome"] = receipt.code or "ok"
+
+    def _note_confirmed(self, now: Instant, node: NodeId, fact: ChainBlockConfirmed) -> None:
+        block = fact.block
+        row = self._chain_blocks.get(block.digest)
+        self._stamp(row, "confirmed_us", now)
+        for request in block.requests:
+            if type(request) is OffLedgerRequest:
+                self._stamp_own(now, node, (request.id,), "confirmed_us")
+        self.invariants.chain_block_confirmed(now, node, fact.chain, block, fact.anchor_id)
+        if block.index <= self.confirmed[fact.chain]:
+            return
+        state = self._states.pop(block.digest, None)
+        if state is None:
+            state = self.confirmed_states[fact.chain].apply(block.mutations)
+        if row is not None:
+            row["outcome"] = "confirmed"
+        self.confirmed[fact.chain] = block.index
+        self.confirmed_states[fact.chain] = state
+        self.invariants.state_confirmed(now, fact.chain, block, state, fact.anchor_id)
+        self.market.state_confirmed(now, fact.chain, block, state)
+
+    def _note_undone(self, node: NodeId, fact: BlocksUndone) -> None:
+        for block in fact.blocks:
+            row = self._chain_blocks.get(block.digest)
+            if row is not None and row["outcome"] != "confirmed":
+                row["outcome"] = "undone"
+            for request in block.requests:
+                own = self._requests.get(request.id)
+                if own is not None and own["account"] == node:
+                    own.pop("anchored_us", None)
+
+    # --------------------------------------------------------------------------------------------------------- layer 1
+
+    def _note_block(self, now: Instant, node: NodeId, fact: BlockBooked) -> None:
+        block = fact.block
+        if block.id in self._blocks:
+            return
+        essence, payload = block.essence, block.essence.payload
+        if isinstance(payload, Transaction):
+            self.invariants.transaction_booked(payload)
+        self._blocks[block.id] = {
+            "block": block.id.hex(),
+            "issuer": self._issuers.get(essence.issuer, ""),
+            "issued_us": essence.issuing_time,
+            "payload": "" if payload is None else payload.id.hex(),
+            "strong_parents": " ".join(parent.hex() for parent in essence.strong),
+            "weak_parents": " ".join(parent.hex() for parent in essence.weak),
+        }

@@ -1,0 +1,118 @@
+"""One run: a scenario through the simulated runtime, drained, summed up, and left in a folder.
+
+After the last interval is metered the run goes on until nothing is open: intervals, outboxes, messages under way,
+unconfirmed anchors; at most ``drain_max``. What is open then is told as unsettled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+from ledger.kernel.instant import MINUTE, Duration, Instant
+from node.configuration import Configuration, ConfigurationError, load_configuration
+from node.experiments.recorder import Recorder
+from node.experiments.report import render_report
+from node.experiments.results import FolderTaken, check_place, digest_of_results, versions, write_folder
+from node.experiments.scenario import Scenario
+from node.experiments.summary import summarise, summary_text, unsettled_of
+from node.experiments.tables import Tables
+from node.simulated.runtime import SimulatedRuntime
+
+STEP: Duration = 5 * MINUTE
+"""Simulated time between two looks at the progress."""
+
+Progress = Callable[[Instant, Instant, SimulatedRuntime], None]
+
+
+class Outcome:
+    """What came of a run."""
+
+    def __init__(self, scenario: Scenario, tables: Tables, summary: dict[str, Any], cpu_seconds: float) -> None:
+        self.scenario = scenario
+        self.tables = tables
+        self.summary = summary
+        self.cpu_seconds = cpu_seconds
+
+    @property
+    def violations(self) -> list[str]:
+        """Invariants that did not hold."""
+        return list(self.summary["violations"])
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the run was, so that it can be run again."""
+        return {
+            "scenario": self.scenario.network,
+            "seed": self.scenario.seed,
+            "digest": self.summary["digest"],
+            "configuration": self.scenario.configuration.model_dump(mode="json"),
+            "versions": versions(),
+            "tables": {table.name: len(table.rows) for table in self.tables},
+        }
+
+    def summary_json(self) -> str:
+        """The summary as one JSON object."""
+        return json.dumps(self.summary, indent=2)
+
+    def summary_text(self) -> str:
+        """The summary for people."""
+        return summary_text(self.summary)
+
+
+def run_scenario(configuration: Configuration, folder: Path, progress: Progress | None = None) -> Outcome:
+    """Run a scenario to its end and through its drain phase. ``folder``: where its files are looked for."""
+    began = process_time()
+    scenario = Scenario(configuration, folder)
+    recorder = Recorder(scenario)
+    runtime = scenario.runtime(recorder)
+    last = scenario.end + configuration.scenario.drain_max
+    while runtime.now < last and (runtime.now < scenario.end or not is_drained(scenario, recorder, runtime)):
+        runtime.run_until(min(runtime.now + STEP, last if runtime.now >= scenario.end else scenario.end))
+        if progress is not None:
+            progress(runtime.now, scenario.end, runtime)
+    tables = recorder.finish()
+    summary = summarise(scenario, recorder, runtime)
+    digest = digest_of_results(list(tables), summary)
+    return Outcome(scenario, tables, {"digest": digest, **summary}, process_time() - began)
+
+
+def is_drained(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime) -> bool:
+    """Whether nothing is open, and every member that is up has its active state confirmed."""
+    if unsettled_of(scenario, recorder):
+        return False
+    for setup in scenario.chains.values():
+        for member in setup.committee.members:
+            host = runtime.host(member)
+            chain = None if host is None else host.chains.get(setup.plan.name)
+            if chain is not None and chain.active_block.index != recorder.confirmed[setup.plan.name]:
+                return False
+    return True
+
+
+def run_to_folder(
+    path: Path, overrides: Sequence[str], seed: int | None, out: Path | None, *, report: bool, quiet: bool
+) -> Outcome:
+    """Run a configuration file; with ``out``, leave the run folder there.
+
+    Errors: ``ConfigurationError``; ``OSError`` when the folder can't be written.
+    """
+    from node.experiments.progress import progress_bar
+
+    configuration = load_configuration(path, overrides, seed)
+    if out is not None:
+        try:
+            check_place(out)
+        except FolderTaken as error:
+            raise ConfigurationError([f"--out {error}"]) from None
+    with progress_bar(quiet) as progress:
+        outcome = run_scenario(configuration, path.parent, progress)
+    if out is not None:
+        files = {}
+        if report:
+            files["report.html"] = render_report(outcome.tables, outcome.summary, outcome.manifest)
+        write_folder(out, list(outcome.tables), outcome.manifest, outcome.summary, files)
+    return outcome

@@ -1,0 +1,218 @@
+"""The summary of a run: what a reader wants to know first, as one JSON object and as text.
+
+Keys: ``digest``, ``seed``, ``scenario``, ``simulated_us``, ``energy_wh``, ``money_micropence``, ``latency_us`` (of orders, from their
+submission to each stage, as their household sees it), ``chains``, ``missed_gates``, ``assumed_readings``, ``debts``, ``unsettled``,
+``layer1``, ``traffic``, ``invariants``, ``violations``, ``warnings``, ``transcript``. Benefit and prices come from the tables.
+
+Percentiles are nearest-rank: a value that occurred, the smallest that at least so many per cent don't exceed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from ledger.output import BasicOutput
+from market.hierarchy import AUCTION
+from node.experiments.benefit import benefit_of, prices_of
+from node.experiments.recorder import Recorder
+from node.experiments.scenario import Scenario
+from node.simulated.runtime import SimulatedRuntime
+from wasp.vm.execution import has_outbox
+from wasp.vm.sandbox import call_view
+
+STAGES = ("in_batch", "decided", "anchored", "confirmed")
+PERCENTILES = (50, 95, 99)
+
+
+def percentile(ordered: Sequence[int], per_cent: int) -> int | None:
+    """The nearest-rank percentile of values in rising order; none of nothing."""
+    return ordered[max(0, -(-len(ordered) * per_cent // 100) - 1)] if ordered else None
+
+
+def _view(scenario: Scenario, recorder: Recorder, chain: str, view: str, *parameters: Any) -> Any:
+    """What the auction's view tells about the newest confirmed state of a chain."""
+    return call_view(scenario.chains[chain].program, recorder.confirmed_states[chain], AUCTION, view, *parameters)
+
+
+def unsettled_of(scenario: Scenario, recorder: Recorder) -> list[dict[str, Any]]:
+    """What is open at the newest confirmed states: intervals, residuals, messages; empty after a drained run."""
+    found: list[dict[str, Any]] = []
+    for name in scenario.chains:
+        look = partial(_view, scenario, recorder, name)
+        for k in look("open_intervals"):
+            found.append({"chain": name, "what": "interval", "interval": k})
+            taken = [(child, side, left) for child, side, _, left, _ in look("requests", k) if left]
+            found += [
+                {"chain": name, "what": "order taken", "interval": k, "child": child, "side": side, "energy_wh": left}
+                for child, side, left in taken
+            ]
+        found += [
+            {"chain": name, "what": "residual sent up", "interval": k, "side": side, "energy_wh": energy}
+            for k, side, energy in look("unsettled")
+        ]
+        if has_outbox(recorder.confirmed_states[name]):
+            found.append({"chain": name, "what": "messages in the outbox"})
+    under_way = max(
+        sum(1 for output in unspent.values() if isinstance(output, BasicOutput))
+        for unspent in recorder.invariants.unspent.values()
+    )
+    if under_way:
+        found.append({"chain": "layer 1", "what": "outputs under way", "count": under_way})
+    return found
+
+
+def summarise(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime) -> dict[str, Any]:
+    """The summary, but for the digest of the results."""
+    tables, totals = recorder.tables, recorder.market.totals
+    series = scenario.series.values()
+    energy = {
+        "demand": sum(sum(home.load) for home in series),
+        "generation": sum(sum(home.generation) for home in series),
+        **{name: totals[name] for name in (
+            "self_consumed", "local", "between_microgrids", "grid_bought", "grid_sold", "imbalance_bought", "imbalance_sold",
+        )},
+    }  # fmt: skip
+    counters = recorder.market.counters
+    supply = {sum(output.amount for output in unspent.values()) for unspent in recorder.invariants.unspent.values()}
+    return {
+        "seed": scenario.seed,
+        "scenario": scenario.network,
+        "simulated_us": runtime.now,
+        "energy_wh": energy,
+        "money_micropence": {"before": scenario.supply, "after": supply.pop() if len(supply) == 1 else sorted(supply)},
+        "prices": prices_of(tables),
+        "benefit": benefit_of(tables, scenario.market.tariff.buy_price, scenario.market.tariff.sell_price),
+        "latency_us": _latencies(recorder),
+        "chains": _chains(scenario, recorder),
+        "missed_gates": {
+            "home": sum(entry[0] for entry in counters.values()),
+            "chain": sum(entry[1] for entry in counters.values()),
+        },
+        "assumed_readings": sum(entry[2] for entry in counters.values()),
+        "debts": _debts(scenario, recorder),
+        "unsettled": unsettled_of(scenario, recorder),
+        "layer1": {
+            "nodes": len(scenario.plan.ledger_nodes),
+            "blocks": len(tables.blocks.rows),
+            "payload_blocks": sum(1 for payload in tables.blocks.column("payload") if payload),
+            "confirmed_blocks": sum(1 for instant in tables.blocks.column("confirmed_us") if instant is not None),
+        },
+        "traffic": {
+            "messages": runtime.counters.messages,
+            "frames": runtime.counters.frames,
+            "bytes": runtime.counters.bytes,
+        },
+        "invariants": dict(recorder.invariants.checked),
+        "violations": list(recorder.invariants.violations),
+        "warnings": list(scenario.warnings),
+        "transcript": runtime.transcript.hex(),
+    }
+
+
+def _latencies(recorder: Recorder) -> dict[str, dict[str, int | None]]:
+    table = recorder.tables.requests
+    places = {name: place for place, name in enumerate(table.columns)}
+    orders = [row for row in table.rows if row[places["kind"]] == "submit_order"]
+    latencies = {}
+    for stage in STAGES:
+        reached, submitted = places[f"{stage}_us"], places["submitted_us"]
+        spans = sorted(row[reached] - row[submitted] for row in orders if row[reached] is not None)
+        latencies[stage] = {f"p{per_cent}": percentile(spans, per_cent) for per_cent in PERCENTILES}
+    return latencies
+
+
+def _chains(scenario: Scenario, recorder: Recorder) -> dict[str, dict[str, int]]:
+    table = recorder.tables.chain_blocks
+    names, outcomes = table.column("chain"), table.column("outcome")
+    return {
+        name: {
+            "members": setup.committee.n,
+            "blocks": names.count(name),
+            "anchors_confirmed": recorder.confirmed[name],
+            "undone": sum(1 for of, outcome in zip(names, outcomes, strict=True) if of == name and outcome == "undone"),
+        }
+        for name, setup in scenario.chains.items()
+    }
+
+
+def _debts(scenario: Scenario, recorder: Recorder) -> dict[str, int]:
+    return {account: debt for name in scenario.chains for account, debt in _view(scenario, recorder, name, "debts")}
+
+
+# --------------------------------------------------------------------------------------------------------------- text
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """The summary for a terminal: at most 100 columns."""
+    energy, money, traffic = summary["energy_wh"], summary["money_micropence"], summary["traffic"]
+    lines = [f"{summary['scenario']}, seed {summary['seed']}: {_hours(summary['simulated_us'])} of simulated time", ""]
+    lines += ["energy                                kWh"]
+    words = {
+        "demand": "demand (gross)", "generation": "generation (gross)", "self_consumed": "consumed where generated",
+        "local": "traded within microgrids", "between_microgrids": "traded between microgrids",
+        "grid_bought": "bought from the main grid", "grid_sold": "sold to the main grid",
+        "imbalance_bought": "imbalance bought", "imbalance_sold": "imbalance sold",
+    }  # fmt: skip
+    lines += [f"  {words[name]:<30}{value / 1000:>10,.1f}" for name, value in energy.items()]
+    lines += ["", *_market_lines(summary), "", *_latency_lines(summary), "", *_chain_lines(summary)]
+    layer1 = summary["layer1"]
+    lines.append(
+        f"layer 1: {layer1['nodes']} nodes, {layer1['blocks']:,} blocks ({layer1['payload_blocks']:,} with a transaction); "
+        f"{traffic['messages']:,} messages in {traffic['frames']:,} frames, {traffic['bytes'] / 1e6:,.1f} MB"
+    )
+    before, after = money["before"], money["after"]
+    kept = "unchanged" if before == after else f"CHANGED from {before} to {after}"
+    lines += ["", f"money: the supply of both layers is {kept} ({before / 1e8:,.2f} pounds in tokens)"]
+    lines += _open_lines(summary)
+    checks = sum(summary["invariants"].values())
+    broken = len(summary["violations"])
+    lines += ["", f"invariants: {checks:,} checks, {broken} violations"]
+    lines += ["  " + ", ".join(f"{name} {count:,}" for name, count in part) for part in _parts(summary["invariants"])]
+    lines += [f"warning: {warning}" for warning in summary["warnings"]]
+    lines.append(f"digest: {summary['digest']}")
+    return "\n".join(lines)
+
+
+def _parts(invariants: Mapping[str, int]) -> list[list[tuple[str, int]]]:
+    entries = list(invariants.items())
+    return [entries[i : i + 5] for i in range(0, len(entries), 5)]
+
+
+def _hours(microseconds: int) -> str:
+    return f"{microseconds / 3_600_000_000:.1f} h"
+
+
+def _seconds(microseconds: int | None) -> str:
+    return "-" if microseconds is None else f"{microseconds / 1e6:.2f}"
+
+
+def _market_lines(summary: Mapping[str, Any]) -> list[str]:
+    return [f"{key}: {value}" for key, value in summary["benefit"].items()]
+
+
+def _latency_lines(summary: Mapping[str, Any]) -> list[str]:
+    lines = ["latency of an order, s             p50      p95      p99"]
+    for stage, spans in summary["latency_us"].items():
+        lines.append(f"  {stage.replace('_', ' '):<28}" + "".join(f"{_seconds(span):>9}" for span in spans.values()))
+    return lines
+
+
+def _chain_lines(summary: Mapping[str, Any]) -> list[str]:
+    return [
+        f"chain {name}: {chain['members']} members, {chain['blocks']} chain blocks, {chain['anchors_confirmed']} anchors confirmed"
+        + (f", {chain['undone']} undone" if chain["undone"] else "")
+        for name, chain in summary["chains"].items()
+    ]
+
+
+def _open_lines(summary: Mapping[str, Any]) -> list[str]:
+    missed = summary["missed_gates"]
+    lines = [
+        f"missed gates: {missed['home']} of homes, {missed['chain']} of chains; assumed readings: {summary['assumed_readings']}; "
+        f"debts: {len(summary['debts'])}"
+    ]
+    lines.append("unsettled: nothing" if not summary["unsettled"] else f"unsettled: {len(summary['unsettled'])}")
+    lines += ["  " + ", ".join(f"{key} {value}" for key, value in entry.items()) for entry in summary["unsettled"][:20]]
+    return lines

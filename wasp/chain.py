@@ -26,7 +26,7 @@ or confirmed anchor; a log index ends once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from ledger.access import (
@@ -46,22 +46,10 @@ from ledger.kernel.instant import Instant, earliest
 from ledger.kernel.rng import Stream
 from ledger.kernel.threshold import ThresholdKey
 from ledger.output import AnchorOutput, OutputId, chain_id
-from ledger.transaction import Transaction
-from wasp.anchoring import AnchorView, anchor_made_by, anchor_of
+from wasp.anchoring import AnchorView, anchor_of
 from wasp.chain_block import ChainBlock
-from wasp.chain_interface import (
-    AnchorKept,
-    BlockAnchored,
-    BlockConfirmed,
-    BlockExecutionNeeded,
-    BlocksUndone,
-    ChainInput,
-    ChainOutput,
-    ChainParameters,
-    ConfirmationKept,
-    ExecutionCompleted,
-)
-from wasp.chain_view import STAYED, ChainView, Move, StateOfRequests
+from wasp.chain_interface import BlockExecutionNeeded, ChainInput, ChainOutput, ChainParameters, ExecutionCompleted
+from wasp.chain_view import BasesNeeded, BlockExecuted, ChainView, ChainViewOutput, SignedAnchorLearned, ViewChanged
 from wasp.committee import Committee
 from wasp.committee_log import (
     CommitteeLog,
@@ -85,7 +73,6 @@ from wasp.consensus.consensus import (
     RequestsNeeded,
     SuccessorKnown,
 )
-from wasp.core_contracts.blocklog import receipt_of
 from wasp.crosschain import Inbox
 from wasp.decided_batches import BatchStep, DecidedBatches
 from wasp.instances import Instance, Instances
@@ -102,10 +89,11 @@ from wasp.mempool import (
     SharedRequest,
     SubmitRequest,
 )
+from wasp.off_ledger_pool import StateOfRequests
 from wasp.proposing import Proposer
 from wasp.publishing import Publisher
 from wasp.state import State
-from wasp.state_manager import BlocksFetched, ChainBlockAnswer, ChainBlockQuery, SeekBlocks, StateManager
+from wasp.state_manager import ChainBlockAnswer, ChainBlockQuery, StateManager
 from wasp.vm.program import Program
 
 _MESSAGES: dict[str | int, tuple[type[Value], ...]] = {
@@ -155,16 +143,15 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             parameters.sharing,
             rng,
         )
-        self.states = StateManager(
-            (name, "state"), committee, me, genesis_block, genesis_state, parameters.fetching, rng
-        )
-        self.anchors = AnchorView(anchor_of(*genesis_anchor), parameters.unconfirmed_anchors_max)
-        self.view = ChainView(self.anchors, self.states, genesis_block, genesis_state)
-        self.publisher = Publisher(committee.index[me], committee.n, parameters.publication)
+        states = StateManager((name, "state"), committee, me, genesis_block, genesis_state, parameters.fetching, rng)
+        anchors = AnchorView(anchor_of(*genesis_anchor), parameters.unconfirmed_anchors_max)
+        publisher = Publisher(committee.index[me], committee.n, parameters.publication)
+        self.view = ChainView(name, anchors, states, publisher, genesis_block)
         self.instances = Instances(committee, parameters.instances_kept, parameters.instances_ahead_max, used)
-        self.batches = DecidedBatches(name, network, self.anchors, self.states)
+        self.batches = DecidedBatches(name, network, anchors, states)
         self.proposer = Proposer(program, self.view, self.mempool, parameters.policy, parameters.batch_delay)
         self._keys = (signer, verifier, threshold_key)
+        self._deadline: Instant | None = self.log.deadline
 
     @classmethod
     def restore(cls, records: Iterable[Record], *arguments: Any, **keywords: Any) -> Chain:
@@ -172,23 +159,11 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         values = [record.value for record in records]
         keywords["used"] = max([value.index for value in values if isinstance(value, LogIndexUsed)], default=0)
         chain = cls(*arguments, **keywords)
-        chain._restore(values)
+        chain.view.restore(values)
+        active = StateOfRequests(chain.view.active_state)
+        assert chain.mempool.handle_input(ActiveStateMoved(active, ()), 0) is NOTHING
+        chain.proposer.note_active_state()
         return chain
-
-    def _restore(self, values: Sequence[Value]) -> None:
-        self.states.restore([value for value in values if isinstance(value, ChainBlock)])
-        for value in values:
-            match value:
-                case AnchorKept():
-                    anchor = anchor_made_by(value.transaction, self.id)
-                    assert anchor is not None, "only anchors of the chain are kept"
-                    self.anchors.sign(anchor)
-                case ConfirmationKept():
-                    self.anchors.confirm(anchor_of(value.anchor_id, value.anchor))
-        self.view.move_active()
-        self.view.move_confirmed()
-        self.states.settle(self.view.confirmed)
-        self._note_active_state()
 
     # ---------------------------------------------------------------------------------------------------------- doors
 
@@ -201,19 +176,14 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
                 self._handle_executed(step, input, now)
             case PeerReconnected():
                 self._absorb_log(step, self.log.handle_input(input, now), now)
+            case TransactionSeen() | TransactionAccepted() | TransactionRejected():
+                self._absorb_view(step, self.view.handle_input(input, now), now)
             case ChainSynced() | AnchorConfirmed() | OutputConfirmed() | OutputSpent():
                 if input.chain == self.id:
                     self._handle_confirmed_view(step, input, now)
-            case TransactionSeen():
-                self.publisher.handle_seen(input.transaction_id, now)
-            case TransactionAccepted():
-                self.publisher.handle_accepted(input.transaction_id)
             case TransactionConfirmed():
                 pass  # the anchor that it made is told as confirmed by itself
-            case TransactionRejected():
-                self._handle_rejected(step, input, now)
-        self._maybe_propose(step, now)
-        return step.build()
+        return self._conclude(step, now)
 
     def handle_message(self, sender: NodeId, path: Path, message: Value, now: Instant) -> Step[ChainOutput]:
         """The one lookup: which leaf a message is for, and whether it may reach it."""
@@ -231,9 +201,8 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             case SharedRequest() | RequestQuery() | RequestAnswer():
                 self._absorb_mempool(step, self.mempool.handle_message(sender, path, message, now), now)
             case ChainBlockQuery() | ChainBlockAnswer():
-                self._absorb_states(step, self.states.handle_message(sender, path, message, now), now)
-        self._maybe_propose(step, now)
-        return step.build()
+                self._absorb_view(step, self.view.handle_message(sender, path, message, now), now)
+        return self._conclude(step, now)
 
     def handle_timer(self, now: Instant) -> Step[ChainOutput]:
         step: StepBuilder[ChainOutput] = StepBuilder()
@@ -241,26 +210,27 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             self._absorb_log(step, self.log.handle_timer(now), now)
         if _is_due(self.mempool.deadline, now):
             self._absorb_mempool(step, self.mempool.handle_timer(now), now)
-        if _is_due(self.states.deadline, now):
-            self._absorb_states(step, self.states.handle_timer(now), now)
-        if _is_due(self.publisher.deadline, now):
-            step.outputs.extend(step.add(self.publisher.handle_timer(now)))
+        if _is_due(self.view.deadline, now):
+            self._absorb_view(step, self.view.handle_timer(now), now)
         for instance in list(self.instances):
-            if _is_due(instance.consensus.deadline, now):
+            if _is_due(instance.deadline, now):
                 self._absorb_instance(step, instance, instance.consensus.handle_timer(now), now)
-        self._maybe_propose(step, now)
-        return step.build()
+        return self._conclude(step, now)
 
     @property
     def deadline(self) -> Instant | None:
-        return earliest(
+        return self._deadline
+
+    def _conclude(self, step: StepBuilder[ChainOutput], now: Instant) -> Step[ChainOutput]:
+        self._maybe_propose(step, now)
+        self._deadline = earliest(
             self.log.deadline,
             self.mempool.deadline,
-            self.states.deadline,
-            self.publisher.deadline,
+            self.view.deadline,
             self.proposer.deadline,
-            *[instance.consensus.deadline for instance in self.instances],
+            *[instance.deadline for instance in self.instances],
         )
+        return step.build()
 
     # --------------------------------------------------------------------------------------------------- what is read
 
@@ -288,7 +258,6 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
     def status(self) -> dict[str, Any]:
         """Why it waits."""
         current = self.instances.current
-        tip = self.anchors.tip
         return {
             "chain": self.name,
             "log": self.log.status,
@@ -296,9 +265,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             "proposal": self.proposer.status,
             "batches": self.batches.status,
             "mempool": self.mempool.status,
-            "anchors": f"confirmed {self.anchors.confirmed.index}, tip {tip.index}, {len(self.anchors)} unconfirmed",
-            "blocks": f"active {self.view.active.index}, confirmed {self.view.confirmed.index}; {self.states.status}",
-            "publishing": self.publisher.status,
+            **self.view.status,
         }
 
     # --------------------------------------------------------------------------------------- lines 1 to 3: proposals
@@ -324,6 +291,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             return
         proposal = self.proposer.proposal(self._is_accompanied(instance), now)
         if proposal is not None:
+            step.outputs.append(BatchProposed(instance.log_index, proposal.requests))
             self._absorb_log(step, self.log.handle_input(IndexProposed(instance.log_index), now), now)
             self._absorb_instance(step, instance, instance.consensus.handle_input(ProposeBatch(proposal), now), now)
 
@@ -344,16 +312,16 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             return _fault(sender, "too_many_messages", path, "for log indices that are not open")
         joined = self.instances.note_proposal(instance, sender, path)
         child = instance.consensus.handle_message(sender, path, message, now)
-        if not joined and not child.outputs:
+        if not joined and not child.outputs and instance.consensus.deadline == instance.deadline:
             return child  # type: ignore[return-value] # a step without outputs is a step of any automaton
         step: StepBuilder[ChainOutput] = StepBuilder()
         self._absorb_instance(step, instance, child, now)
-        self._maybe_propose(step, now)
-        return step.build()
+        return self._conclude(step, now)
 
     def _absorb_instance(
         self, step: StepBuilder[ChainOutput], instance: Instance, child: Step[ConsensusOutput], now: Instant
     ) -> None:
+        instance.deadline = instance.consensus.deadline
         for output in step.add(child):
             match output:
                 case BatchDecided():
@@ -365,14 +333,16 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
                         self._absorb_mempool(step, self.mempool.handle_input(find, now), now)
                 case ExecutionNeeded():
                     self._carry_out(step, instance, self.batches.want(output), now)
-                    self._seek(step, now)
+                    needed = BasesNeeded(self.batches.bases())
+                    self._absorb_view(step, self.view.handle_input(needed, now), now)
                 case IndexSkipped():
                     step.outputs.append(output)
                     self.proposer.note_skipped(now)
                     self._handle_ended(step, instance, now)
                 case AnchorSigned():
                     self.proposer.note_anchored()
-                    self._handle_signed(step, output.transaction, now)
+                    learned = SignedAnchorLearned(output.transaction)
+                    self._absorb_view(step, self.view.handle_input(learned, now), now)
                     self._handle_ended(step, instance, now)
 
     def _carry_out(
@@ -390,20 +360,12 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
     def _handle_executed(self, step: StepBuilder[ChainOutput], input: ExecutionCompleted, now: Instant) -> None:
         """Line 6."""
         execution = input.execution
-        if execution is not None and self.states.state(execution.block.previous) is not None:
-            step.add(self.states.hold(execution.block, execution.state))
-            self._follow(step, now)
+        if execution is not None and self.view.states.state(execution.block.previous) is not None:
+            held = BlockExecuted(execution.block, execution.state)
+            self._absorb_view(step, self.view.handle_input(held, now), now)
         instance = self.instances.find(input.log_index)
         if instance is not None:
             self._carry_out(step, instance, self.batches.executed(input), now)
-
-    def _handle_signed(self, step: StepBuilder[ChainOutput], transaction: Transaction, now: Instant) -> None:
-        """Line 7."""
-        anchor = anchor_made_by(transaction, self.id)
-        assert anchor is not None, "n - f members signed what is not an anchor of this chain"
-        if self.anchors.sign(anchor):
-            step.records.append(Record((self.name, "anchors"), AnchorKept(transaction)))
-            self._follow(step, now)
 
     def _handle_ended(self, step: StepBuilder[ChainOutput], instance: Instance, now: Instant) -> None:
         self._forget(step, instance.log_index, now)
@@ -424,76 +386,34 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
     ) -> None:
         match input:
             case ChainSynced():
-                self.proposer.synced = True
-                self.publisher.begin_session(now)
                 self.inbox.synchronize(input.outputs)
-                self._confirm(step, input)
+                self._absorb_view(step, self.view.handle_input(input, now), now)
+                self._absorb_mempool(step, self.mempool.handle_input(InboxGrew(), now), now)
             case AnchorConfirmed():
-                self._confirm(step, input)
+                self._absorb_view(step, self.view.handle_input(input, now), now)
             case OutputConfirmed():
                 self.inbox.add(input.output_id, input.output)
+                self._absorb_mempool(step, self.mempool.handle_input(InboxGrew(), now), now)
             case OutputSpent():
                 self.inbox.remove(input.output_id)
-                return
-        if not isinstance(input, OutputConfirmed):
-            self._follow(step, now)
-        if not isinstance(input, AnchorConfirmed):
-            self._absorb_mempool(step, self.mempool.handle_input(InboxGrew(), now), now)
 
-    def _confirm(self, step: StepBuilder[ChainOutput], input: ChainSynced | AnchorConfirmed) -> None:
-        if input.anchor.state_index > self.anchors.confirmed.index:
-            self.anchors.confirm(anchor_of(input.anchor_id, input.anchor))
-            record = ConfirmationKept(input.anchor_id, input.anchor)
-            step.records.append(Record((self.name, "anchors"), record))
+    def _absorb_view(self, step: StepBuilder[ChainOutput], child: Step[ChainViewOutput], now: Instant) -> None:
+        for output in step.add(child):
+            if isinstance(output, ViewChanged):
+                self._handle_view_changed(step, output, now)
+            else:
+                step.outputs.append(output)
 
-    def _handle_rejected(self, step: StepBuilder[ChainOutput], input: TransactionRejected, now: Instant) -> None:
-        if self.anchors.reject(input.transaction_id):
-            self._follow(step, now)
-
-    def _follow(self, step: StepBuilder[ChainOutput], now: Instant) -> None:
-        """The view or the held states changed: move the active and the confirmed block, and all that depends on them."""
-        move = self.view.move_active()
-        if move is not None:
-            if move.undone:
-                step.outputs.append(BlocksUndone(self.name, move.undone))
-            self._report_anchored(step, move.anchored)
-            self._absorb_mempool(step, self._note_active_state(move, now), now)
-        confirmed = self.view.move_confirmed()
-        for place, block in enumerate(confirmed):
-            above = confirmed[place + 1] if place + 1 < len(confirmed) else None
-            step.outputs.append(BlockConfirmed(self.name, block, self.view.anchor_id(block, above)))
-        if confirmed:
-            self.states.settle(self.view.confirmed)
-        if self.proposer.synced:
-            step.outputs.extend(step.add(self.publisher.follow(self.anchors.unconfirmed(), now)))
-        self._seek(step, now)
+    def _handle_view_changed(self, step: StepBuilder[ChainOutput], changed: ViewChanged, now: Instant) -> None:
+        if changed.moved:
+            self.proposer.note_active_state()
+            active = StateOfRequests(self.view.active_state)
+            moved = ActiveStateMoved(active, changed.executed, changed.undone)
+            self._absorb_mempool(step, self.mempool.handle_input(moved, now), now)
         for log_index in self.batches.log_indices():
             instance = self.instances.find(log_index)
             if instance is not None and not instance.consensus.ended:
                 self._carry_out(step, instance, self.batches.next_step(log_index), now)
-
-    def _note_active_state(self, move: Move = STAYED, now: Instant = 0) -> Step[MempoolOutput]:
-        self.proposer.note_active_state()
-        moved = ActiveStateMoved(StateOfRequests(self.view.active_state), move.executed_requests, move.undone_requests)
-        return self.mempool.handle_input(moved, now)
-
-    def _report_anchored(self, step: StepBuilder[ChainOutput], blocks: Sequence[ChainBlock]) -> None:
-        for place, block in enumerate(blocks):
-            above = blocks[place + 1] if place + 1 < len(blocks) else None
-            state = self.states.state(block.digest) or self.view.active_state
-            found = [receipt_of(state, request.id) for request in block.requests]
-            receipts = tuple([receipt for receipt in found if receipt is not None])
-            anchor_id = self.view.anchor_id(block, above)
-            step.outputs.append(BlockAnchored(self.name, block, state, receipts, anchor_id.transaction))
-
-    def _seek(self, step: StepBuilder[ChainOutput], now: Instant) -> None:
-        """Blocks that are needed: of the tip, of the confirmed anchor, and of the bases of batches that wait."""
-        sought = [self.anchors.tip.block, self.anchors.confirmed.block, *self.batches.bases()]
-        step.add(self.states.handle_input(SeekBlocks(tuple(dict.fromkeys(sought))), now))
-
-    def _absorb_states(self, step: StepBuilder[ChainOutput], child: Step[BlocksFetched], now: Instant) -> None:
-        if step.add(child):
-            self._follow(step, now)
 
     def _absorb_mempool(self, step: StepBuilder[ChainOutput], child: Step[MempoolOutput], now: Instant) -> None:
         for output in step.add(child):

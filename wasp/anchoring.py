@@ -114,6 +114,7 @@ class AnchorView:
 
     def __init__(self, genesis: Anchor, unconfirmed_max: int) -> None:
         assert unconfirmed_max >= 1
+        self.chain = genesis.output.chain
         self.confirmed = genesis
         self.unconfirmed_max = unconfirmed_max
         self._signed: dict[OutputId, Anchor] = {}

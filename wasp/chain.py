@@ -48,7 +48,14 @@ from ledger.kernel.threshold import ThresholdKey
 from ledger.output import AnchorOutput, OutputId, chain_id
 from wasp.anchoring import AnchorView, anchor_of
 from wasp.chain_block import ChainBlock
-from wasp.chain_interface import BlockExecutionNeeded, ChainInput, ChainOutput, ChainParameters, ExecutionCompleted
+from wasp.chain_interface import (
+    BatchProposed,
+    BlockExecutionNeeded,
+    ChainInput,
+    ChainOutput,
+    ChainParameters,
+    ExecutionCompleted,
+)
 from wasp.chain_view import BasesNeeded, BlockExecuted, ChainView, ChainViewOutput, SignedAnchorLearned, ViewChanged
 from wasp.committee import Committee
 from wasp.committee_log import (

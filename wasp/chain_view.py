@@ -1,8 +1,16 @@
-"""Where a chain stands: which chain block is active, which is confirmed, and what changed when that moves.
+"""Where a chain stands: its anchors, its chain blocks with their states, which of them is active and which is confirmed.
 
-The *active* block is the highest one whose anchor is in the view and whose state is held; the *confirmed* one follows layer
-1. Both move along the tree of blocks: from the old place down to the common ancestor (undone), then up to the new one
+The *active* block is the highest one whose anchor is in the local view and whose state is held; the *confirmed* one follows
+layer 1. Both move along the tree of blocks: from the old place down to the common ancestor (undone), then up to the new one
 (anchored). While nothing of the view is held (this member was away), both stay where they are.
+
+::
+
+    1  an anchor is signed             it is a record, joins the view, is published by rank
+    2  layer 1 confirms an anchor      it is a record, the view is trimmed to it
+    3  layer 1 rejects one             the view forgets it and what was built on it
+    4  executed here, or fetched       the block is held, a record
+    5  after each of these             move, tell what was undone, anchored, confirmed; seek the blocks that are missing
 
 Invariants: the confirmed block only moves to descendants. What is undone is told before what is anchored, and a block is
 anchored before it is confirmed.
@@ -10,121 +18,255 @@ anchored before it is confirmed.
 
 from __future__ import annotations
 
-from ledger.kernel.encoding import Digest, Frozen
-from ledger.kernel.identity import PublicKey
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from ledger.access import AnchorConfirmed, ChainSynced, TransactionAccepted, TransactionRejected, TransactionSeen
+from ledger.kernel.automaton import Automaton, NodeId, Path, Record, Step, StepBuilder
+from ledger.kernel.encoding import Digest, Frozen, Value
+from ledger.kernel.instant import Instant, earliest
 from ledger.output import OutputId
-from wasp.anchoring import AnchorView
+from ledger.transaction import Transaction
+from wasp.anchoring import Anchor, AnchorView, anchor_made_by, anchor_of
 from wasp.chain_block import ChainBlock
-from wasp.core_contracts.accounts import next_nonce, user_of
+from wasp.chain_interface import (
+    AnchorKept,
+    BlockAnchored,
+    BlockConfirmed,
+    BlocksUndone,
+    ConfirmationKept,
+)
 from wasp.core_contracts.blocklog import receipt_of
-from wasp.request import Request, RequestId
+from wasp.publishing import PublicationNeeded, Publisher
+from wasp.request import Request
 from wasp.state import State
-from wasp.state_manager import StateManager
+from wasp.state_manager import SeekBlocks, StateManager, StateMessage
 
 
-class StateOfRequests:
-    """What the mempool asks of a state."""
+class SignedAnchorLearned(Frozen):
+    """Input: the committee has signed this transaction."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    def next_nonce(self, sender: PublicKey) -> int | None:
-        """The next nonce of the key's account; none without an account."""
-        account = user_of(self._state, sender)
-        return None if account is None else next_nonce(self._state, account)
-
-    def is_executed(self, request: RequestId) -> bool:
-        """Whether the request has a receipt."""
-        return receipt_of(self._state, request) is not None
+    transaction: Transaction
 
 
-class Move(Frozen):
-    """The active block moved: these blocks were left, newest first, and these entered, oldest first."""
+class BlockExecuted(Frozen):
+    """Input: a chain block was executed here."""
 
-    undone: tuple[ChainBlock, ...]
-    anchored: tuple[ChainBlock, ...]
-
-    @property
-    def undone_requests(self) -> tuple[Request, ...]:
-        """The requests of the blocks that were left, oldest first."""
-        return tuple([request for block in reversed(self.undone) for request in block.requests])
-
-    @property
-    def executed_requests(self) -> tuple[Request, ...]:
-        """The requests of the blocks that were entered."""
-        return tuple([request for block in self.anchored for request in block.requests])
+    block: ChainBlock
+    state: State
 
 
-STAYED = Move((), ())
+class BasesNeeded(Frozen):
+    """Input: batches are to be executed on the states after these blocks, besides the tip's."""
+
+    blocks: tuple[Digest, ...]
 
 
-class ChainView:
-    """The active and the confirmed block of one member."""
+class ViewChanged(Frozen):
+    """Output, after every change of the view or of the held states: the requests of the blocks that were left and entered."""
 
-    def __init__(self, anchors: AnchorView, blocks: StateManager, genesis: ChainBlock, state: State) -> None:
+    undone: tuple[Request, ...]
+    executed: tuple[Request, ...]
+    moved: bool
+
+
+ChainViewInput: TypeAlias = (
+    SignedAnchorLearned
+    | BlockExecuted
+    | BasesNeeded
+    | ChainSynced
+    | AnchorConfirmed
+    | TransactionSeen
+    | TransactionAccepted
+    | TransactionRejected
+)
+ChainViewOutput: TypeAlias = BlocksUndone | BlockAnchored | BlockConfirmed | PublicationNeeded | ViewChanged
+
+
+class ChainView(Automaton[ChainViewInput, StateMessage, ChainViewOutput]):
+    """One member's view of its chain."""
+
+    def __init__(
+        self, name: str, anchors: AnchorView, states: StateManager, publisher: Publisher, genesis: ChainBlock
+    ) -> None:
+        state = states.state(genesis.digest)
+        assert state is not None
+        self.name = name
         self.anchors = anchors
-        self.blocks = blocks
+        self.states = states
+        self.publisher = publisher
         self.active = genesis
         self.active_state = state
         self.confirmed = genesis
         self.confirmed_state = state
+        self.synced = False
+        """Whether layer 1 has told its confirmed view in this life."""
+        self._bases: tuple[Digest, ...] = ()
+
+    def restore(self, values: Sequence[Value]) -> None:
+        """Stand where the records of a former life end."""
+        self.states.restore([value for value in values if isinstance(value, ChainBlock)])
+        for value in values:
+            match value:
+                case AnchorKept():
+                    anchor = anchor_made_by(value.transaction, self.anchors.chain)
+                    assert anchor is not None, "only anchors of the chain are kept"
+                    self.anchors.sign(anchor)
+                case ConfirmationKept():
+                    self.anchors.confirm(anchor_of(value.anchor_id, value.anchor))
+        self._move_active()
+        self._move_confirmed()
+        self.states.settle(self.confirmed)
 
     @property
     def is_current(self) -> bool:
         """Whether the state after the tip is held, so that the next block can be built on it."""
         return self.active.digest == self.anchors.tip.block
 
-    def move_active(self) -> Move | None:
-        """Follow the view; none when the active block stays."""
-        target = self._target()
-        if target is None or target.digest == self.active.digest:
-            return None
-        state = self.blocks.state(target.digest)
-        assert state is not None
-        undone, anchored = self._way(self.active, target)
-        self.active, self.active_state = target, state
-        return Move(tuple(undone), tuple(reversed(anchored)))
+    def handle_input(self, input: ChainViewInput, now: Instant) -> Step[ChainViewOutput]:
+        step: StepBuilder[ChainViewOutput] = StepBuilder()
+        match input:
+            case SignedAnchorLearned():
+                self._handle_signed(step, input.transaction, now)
+            case BlockExecuted():
+                step.add(self.states.hold(input.block, input.state))
+                self._follow(step, now)
+            case BasesNeeded():
+                self._bases = input.blocks
+                self._seek(step, now)
+            case ChainSynced():
+                self.synced = True
+                self.publisher.begin_session(now)
+                self._confirm(step, anchor_of(input.anchor_id, input.anchor))
+                self._follow(step, now)
+            case AnchorConfirmed():
+                self._confirm(step, anchor_of(input.anchor_id, input.anchor))
+                self._follow(step, now)
+            case TransactionSeen():
+                self.publisher.handle_seen(input.transaction_id, now)
+            case TransactionAccepted():
+                self.publisher.handle_accepted(input.transaction_id)
+            case TransactionRejected():
+                if self.anchors.reject(input.transaction_id):
+                    self._follow(step, now)
+        return step.build()
 
-    def move_confirmed(self) -> tuple[ChainBlock, ...]:
-        """Follow layer 1: the blocks that are confirmed now and were not before, oldest first."""
-        digest = self.anchors.confirmed.block
-        block, state = self.blocks.block(digest), self.blocks.state(digest)
-        if block is None or state is None or block.index <= self.confirmed.index:
-            return ()
-        left, confirmed = self._way(self.confirmed, block)
-        assert not left, "layer 1 confirms successors only"
-        self.confirmed, self.confirmed_state = block, state
-        return tuple(reversed(confirmed))
+    def handle_message(self, sender: NodeId, path: Path, message: StateMessage, now: Instant) -> Step[ChainViewOutput]:
+        step: StepBuilder[ChainViewOutput] = StepBuilder()
+        if step.add(self.states.handle_message(sender, path, message, now)):
+            self._follow(step, now)
+        return step.build()
 
-    def anchor_id(self, block: ChainBlock, above: ChainBlock | None) -> OutputId:
+    def handle_timer(self, now: Instant) -> Step[ChainViewOutput]:
+        step: StepBuilder[ChainViewOutput] = StepBuilder()
+        fetched = step.add(self.states.handle_timer(now))
+        assert not fetched, "blocks come by messages"
+        step.outputs.extend(step.add(self.publisher.handle_timer(now)))
+        return step.build()
+
+    @property
+    def deadline(self) -> Instant | None:
+        return earliest(self.states.deadline, self.publisher.deadline)
+
+    @property
+    def status(self) -> dict[str, str]:
+        """Where it stands, and what is missing."""
+        tip, confirmed = self.anchors.tip, self.anchors.confirmed
+        return {
+            "anchors": f"confirmed {confirmed.index}, tip {tip.index}, {len(self.anchors)} unconfirmed",
+            "blocks": f"active {self.active.index}, confirmed {self.confirmed.index}; {self.states.status}",
+            "publishing": self.publisher.status,
+        }
+
+    def _handle_signed(self, step: StepBuilder[ChainViewOutput], transaction: Transaction, now: Instant) -> None:
+        """Line 1."""
+        anchor = anchor_made_by(transaction, self.anchors.chain)
+        assert anchor is not None, "n - f members signed what is not an anchor of this chain"
+        if self.anchors.sign(anchor):
+            step.records.append(Record((self.name, "anchors"), AnchorKept(transaction)))
+            self._follow(step, now)
+
+    def _confirm(self, step: StepBuilder[ChainViewOutput], anchor: Anchor) -> None:
+        """Line 2."""
+        if anchor.index > self.anchors.confirmed.index:
+            self.anchors.confirm(anchor)
+            step.records.append(Record((self.name, "anchors"), ConfirmationKept(anchor.id, anchor.output)))
+
+    def _follow(self, step: StepBuilder[ChainViewOutput], now: Instant) -> None:
+        """Line 5."""
+        undone, anchored = self._move_active()
+        if undone:
+            step.outputs.append(BlocksUndone(self.name, tuple(undone)))
+        for place, block in enumerate(anchored):
+            above = anchored[place + 1] if place + 1 < len(anchored) else None
+            step.outputs.append(self._anchored(block, above))
+        confirmed = self._move_confirmed()
+        for place, block in enumerate(confirmed):
+            above = confirmed[place + 1] if place + 1 < len(confirmed) else None
+            step.outputs.append(BlockConfirmed(self.name, block, self._anchor_id(block, above)))
+        if confirmed:
+            self.states.settle(self.confirmed)
+        if self.synced:
+            step.outputs.extend(step.add(self.publisher.follow(self.anchors.unconfirmed(), now)))
+        self._seek(step, now)
+        left = tuple([request for block in reversed(undone) for request in block.requests])
+        entered = tuple([request for block in anchored for request in block.requests])
+        step.outputs.append(ViewChanged(left, entered, moved=bool(undone or anchored)))
+
+    def _seek(self, step: StepBuilder[ChainViewOutput], now: Instant) -> None:
+        sought = dict.fromkeys([self.anchors.tip.block, self.anchors.confirmed.block, *self._bases])
+        step.add(self.states.handle_input(SeekBlocks(tuple(sought)), now))
+
+    def _anchored(self, block: ChainBlock, above: ChainBlock | None) -> BlockAnchored:
+        state = self.states.state(block.digest) or self.active_state
+        found = [receipt_of(state, request.id) for request in block.requests]
+        receipts = tuple([receipt for receipt in found if receipt is not None])
+        return BlockAnchored(self.name, block, state, receipts, self._anchor_id(block, above).transaction)
+
+    def _anchor_id(self, block: ChainBlock, above: ChainBlock | None) -> OutputId:
         """The anchor of a block: the base of the block above it, or one that the view knows."""
         if above is not None:
             return above.base
-        for anchor in (self.anchors.confirmed, *self.anchors.unconfirmed()):
+        for anchor in self.anchors.by_height():
             if anchor.block == block.digest:
                 return anchor.id
         raise AssertionError("a block is active or confirmed by an anchor of the view")
 
-    def _target(self) -> ChainBlock | None:
+    def _move_active(self) -> tuple[list[ChainBlock], list[ChainBlock]]:
+        """To the highest held block of the view: the blocks left, newest first, and those entered, oldest first."""
         for anchor in self.anchors.by_height():
-            if self.blocks.state(anchor.block) is not None:
-                return self.blocks.block(anchor.block)
-        return None
+            target, state = self.states.block(anchor.block), self.states.state(anchor.block)
+            if target is not None and state is not None:
+                undone, anchored = self._way(self.active, target)
+                self.active, self.active_state = target, state
+                return undone, anchored
+        return [], []
+
+    def _move_confirmed(self) -> list[ChainBlock]:
+        """To layer 1's anchor: the blocks that are confirmed now and were not before, oldest first."""
+        digest = self.anchors.confirmed.block
+        block, state = self.states.block(digest), self.states.state(digest)
+        if block is None or state is None or block.index <= self.confirmed.index:
+            return []
+        left, confirmed = self._way(self.confirmed, block)
+        assert not left, "layer 1 confirms successors only"
+        self.confirmed, self.confirmed_state = block, state
+        return confirmed
 
     def _way(self, old: ChainBlock, new: ChainBlock) -> tuple[list[ChainBlock], list[ChainBlock]]:
-        """Down from the old block to the common ancestor, and down from the new one, without the ancestor."""
+        """Down from the old block to the common ancestor, and up from there to the new one, without the ancestor."""
         left: list[ChainBlock] = []
         entered: list[ChainBlock] = []
         while old.digest != new.digest:
             if old.index >= new.index:
                 left.append(old)
-                old = self._previous(old.previous)
+                old = self._previous(old)
             else:
                 entered.append(new)
-                new = self._previous(new.previous)
-        return left, entered
+                new = self._previous(new)
+        return left, entered[::-1]
 
-    def _previous(self, digest: Digest) -> ChainBlock:
-        block = self.blocks.block(digest)
-        assert block is not None, "the way between two held blocks is held"
-        return block
+    def _previous(self, block: ChainBlock) -> ChainBlock:
+        previous = self.states.block(block.previous)
+        assert previous is not None, "the way between two held blocks is held"
+        return previous

@@ -108,10 +108,10 @@ class DecidedBatches:
             anchor_essence(self.network, base, execution.block, execution.funds, consumed, execution.outgoing)
         )
 
-    def bases(self) -> list[Digest]:
+    def bases(self) -> tuple[Digest, ...]:
         """The blocks of the bases that batches wait for."""
         bases = [self.anchors.anchor(decided.batch.base.output_id) for decided in self._decided.values()]
-        return [base.block for base in bases if base is not None]
+        return tuple([base.block for base in bases if base is not None])
 
     @property
     def status(self) -> dict[int, str]:

@@ -37,14 +37,15 @@ class Held:
 
 
 class Instance:
-    """An opened index: its consensus, and who has proposed in it (a mask of members)."""
+    """An opened index: its consensus, who has proposed in it (a mask of members), and its deadline, if it has one."""
 
-    __slots__ = ("consensus", "log_index", "proposers")
+    __slots__ = ("consensus", "deadline", "log_index", "proposers")
 
     def __init__(self, log_index: int, consensus: Consensus) -> None:
         self.log_index = log_index
         self.consensus = consensus
         self.proposers = 0
+        self.deadline = consensus.deadline
 
 
 class Instances:

@@ -19,7 +19,10 @@ from ledger.kernel.encoding import Frozen
 from ledger.kernel.identity import PublicKey, Verifier
 from ledger.kernel.instant import HOUR, Duration, Instant
 from ledger.kernel.rejection import Rejected, require
+from wasp.core_contracts.accounts import next_nonce, user_of
+from wasp.core_contracts.blocklog import receipt_of
 from wasp.request import OffLedgerRequest, Request, RequestId
+from wasp.state import State
 
 
 class ExecutedRequests(Protocol):
@@ -32,6 +35,20 @@ class ExecutedRequests(Protocol):
     def is_executed(self, request: RequestId) -> bool:
         """Whether the request has a receipt."""
         ...
+
+
+class StateOfRequests:
+    """A chain's state, as it is asked here."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def next_nonce(self, sender: PublicKey) -> int | None:
+        account = user_of(self._state, sender)
+        return None if account is None else next_nonce(self._state, account)
+
+    def is_executed(self, request: RequestId) -> bool:
+        return receipt_of(self._state, request) is not None
 
 
 class PoolLimits(Frozen):

@@ -40,8 +40,6 @@ class Proposer:
         self.mempool = mempool
         self.policy = policy
         self.batch_delay = batch_delay
-        self.synced = False
-        """Whether layer 1 has told its confirmed view in this life."""
         self.deadline: Instant | None = None
         """When there will be work, or when it may be proposed."""
         self._not_before: Instant = 0
@@ -69,7 +67,7 @@ class Proposer:
         self.deadline = None
         if not accompanied and not self._may_begin(now):
             return None
-        base = self.view.anchors.base if self.synced else None
+        base = self.view.anchors.base if self.view.synced else None
         requests = self.mempool.proposable(now, self.policy) if base is not None and self.view.is_current else ()
         self._not_before = now + self.batch_delay
         return BatchProposal(base, now, requests[:REQUESTS_MAX])
@@ -81,7 +79,7 @@ class Proposer:
     @property
     def status(self) -> str:
         """Why there is no proposal."""
-        if not self.synced:
+        if not self.view.synced:
             return "layer 1 has not told its confirmed view"
         if self.view.anchors.base is None:
             return f"{len(self.view.anchors)} anchors wait for confirmation, as many as may"
@@ -91,7 +89,7 @@ class Proposer:
 
     def _may_begin(self, now: Instant) -> bool:
         """Lines 2 to 4."""
-        if not self.synced or self.view.anchors.base is None or not self.view.is_current:
+        if not self.view.synced or self.view.anchors.base is None or not self.view.is_current:
             return False
         if not self._has_work(now):
             work_at = earliest(self._next_due, self.mempool.next_opening(now))

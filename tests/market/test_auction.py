@@ -11,8 +11,9 @@ from market.bidders.favourable import FavourableBidder
 from market.book import ClearingRow, RoutesRow, ShareRow
 from market.clearing import FullMatch
 from market.hierarchy import market_places
+from market.orders import ASK, BID
 from market.parameters import Home
-from tests.harness.market_bench import ASK, BID, CONNECTION, FUNDS, TARIFF, MarketBench, market_of
+from tests.harness.market_bench import CONNECTION, FUNDS, TARIFF, MarketBench, market_of
 from wasp.state import verify_proof
 
 HOMES = ("a", "b", "c", "d")

@@ -7,9 +7,9 @@ import pytest
 from ledger.kernel.instant import HOUR, MINUTE
 from ledger.output import ChainAddress
 from market.book import RoutesRow, ShareRow
-from market.orders import Order
+from market.orders import ASK, BID, Order
 from market.rounds import delegated_rounds
-from tests.harness.market_bench import ASK, BID, FUNDS, TARIFF, MarketBench, market_of
+from tests.harness.market_bench import FUNDS, TARIFF, MarketBench, market_of
 
 TWO = {"mg1": "region", "mg2": "region", "region": None}
 TWO_HOMES = {"mg1": ("a", "b"), "mg2": ("c", "d")}

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.kernel.instant import HOUR, MINUTE
-from market.orders import opposite
+from market.orders import ASK, BID, opposite
 from market.sharing import share
-from tests.harness.market_bench import ASK, BID, CONNECTION, TARIFF, MarketBench, market_of
+from tests.harness.market_bench import CONNECTION, TARIFF, MarketBench, market_of
 
 CHAINS_MAX = 12
 """Enough for four levels and for six children, few enough for many examples."""

@@ -6,7 +6,8 @@ import pytest
 
 from ledger.kernel.instant import MINUTE
 from market.book import MeteredRow, MeteringRow
-from tests.harness.market_bench import ASK, BID, CONNECTION, FUNDS, TARIFF, MarketBench, market_of
+from market.orders import ASK, BID
+from tests.harness.market_bench import CONNECTION, FUNDS, TARIFF, MarketBench, market_of
 
 BUY, SELL = TARIFF.buy_price, TARIFF.sell_price
 HOMES = ("a", "b", "c", "d")

@@ -31,7 +31,6 @@ PARENTS_MAX = 8
 """Strong and weak parents together (GoShimmer's limit)."""
 BLOCK_SIZE_MAX = 64 * 1024
 """Bytes of a block (GoShimmer's limit)."""
-NONCE_MAX = 2**64 - 1
 
 BlockId: TypeAlias = Digest
 """The digest of a block."""
@@ -63,7 +62,7 @@ class Block(Value, dict=True):
     """An essence with its proof of work and the issuer's signature."""
 
     essence: BlockEssence
-    nonce: Annotated[int, msgspec.Meta(ge=0)]
+    nonce: Natural
     signature: Signature
 
     @cached_property
@@ -93,7 +92,7 @@ def sign_block(essence: BlockEssence, nonce: int, signer: Signer) -> Block:
 def check_block(block: Block, network: str, verifier: Verifier) -> None:
     """What can be judged of a block alone, but for its payload and its proof of work.
 
-    Errors: ``Rejected`` with "wrong_version", "wrong_network", "bad_parents", "too_large", "bad_nonce",
+    Errors: ``Rejected`` with "wrong_version", "wrong_network", "bad_parents", "too_large",
     "before_transaction", "bad_signature".
     """
     essence = block.essence
@@ -108,7 +107,6 @@ def check_block(block: Block, network: str, verifier: Verifier) -> None:
     )
     ordered = (len(strong) == 1 or list(strong) == sorted(strong)) and (len(weak) < 2 or list(weak) == sorted(weak))
     require(ordered, "bad_parents", "parents are not in the order of their ids")
-    require(block.nonce <= NONCE_MAX, "bad_nonce", "the nonce is longer than 8 bytes")
     if essence.payload is not None:
         timestamp = essence.payload.essence.timestamp
         require(essence.issuing_time >= timestamp, "before_transaction", "issued before its transaction's timestamp")

@@ -337,8 +337,8 @@ class Booker:
                         del self._parked[id]
         return released
 
-    def handle_timer(self, now: Instant, builder: StepBuilder[Any]) -> None:
-        """Whatever waited for this moment."""
+    def handle_timer(self, now: Instant, builder: StepBuilder[Any]) -> bool:
+        """Whatever waited for this moment. Returns whether a parent was given up."""
         while self._early and self._early[0][0] <= now + self.profile.skew_max:
             _, id, sender, block = heappop(self._early)
             self._early_ids.discard(id)
@@ -355,7 +355,9 @@ class Booker:
                     waiting.remove(id)
                     if not waiting:
                         del self._parked_for[output]
+        given_up = self.solidifier.given_up
         for neighbour, ids in self.solidifier.due(now).items():
             wanted = tuple(id for id in ids if id not in self._parked and id not in self._early_ids)
             if wanted:
                 builder.messages.append(Envelope((neighbour,), TANGLE_PATH, BlockRequest(wanted)))
+        return self.solidifier.given_up > given_up

@@ -58,6 +58,8 @@ class Solidifier:
         self._requests: dict[BlockId, _Request] = {}
         self._timers: list[tuple[Instant, BlockId]] = []
         self._per_sender: defaultdict[NodeId, int] = defaultdict(int)
+        self.given_up = 0
+        """How many parents nobody had."""
 
     def __contains__(self, id: BlockId) -> bool:
         return id in self._waiting
@@ -148,6 +150,7 @@ class Solidifier:
             _, id = heappop(self._timers)
             request = self._requests[id]
             if request.attempts >= REQUEST_ATTEMPTS_MAX or not self._neighbours:
+                self.given_up += 1
                 self.drop(id)
                 continue
             request.attempts += 1

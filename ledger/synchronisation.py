@@ -1,11 +1,12 @@
 """Synchronising: how a node that starts, or was cut off, gets what it missed in one go.
 
 1.  At its start a node asks a neighbour for the blocks issued since what it has confirmed (less a minute).
-2.  The neighbour answers with the blocks, parents first, in parts; the last part says so.
-3.  If the neighbour has pruned some of them, a snapshot of its ledger comes first.
-4.  No complete answer within ``ANSWER_WAIT``: ask the next neighbour. All have been asked in vain: go on alone.
-5.  A running node with ``BEHIND`` waiting blocks asks the same of the neighbour that sent the last of them: one
-    answer takes the place of as many round trips as the missing past is deep.
+2.  The neighbour answers with the blocks, parents first, in numbered parts; the last part says so.
+3.  If the neighbour has pruned some of them, its first part has a snapshot, and the live blocks follow.
+4.  Parts are taken in the order of their numbers, however they come.
+5.  No next part within ``ANSWER_WAIT``: ask the next neighbour. All have been asked in vain: go on alone.
+6.  A running node asks again when ``BEHIND`` blocks wait for parents, or a parent was given up: one answer takes the
+    place of as many round trips as the missing past is deep.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 
 from ledger.block import Block
 from ledger.kernel.automaton import Envelope, NodeId, Path, StepBuilder
-from ledger.kernel.encoding import Value
+from ledger.kernel.encoding import Natural, Value
 from ledger.kernel.instant import SECOND, Duration, Instant
+from ledger.snapshot import LedgerSnapshot
 
 SYNC_PATH: Path = ("tangle",)
 ANSWER_WAIT: Duration = 5 * SECOND
@@ -26,21 +28,27 @@ ANSWER_PAUSE: Duration = 1 * SECOND
 PART_BLOCKS_MAX = 100
 PART_SIZE_MAX = 1024 * 1024
 """Blocks and bytes in a part: well within a frame."""
+PARTS_MAX = 1_000
+"""Parts that wait for earlier ones."""
 BEHIND = 32
 """Waiting blocks from which on a node asks for all that it misses."""
 
 
 class SyncRequest(Value):
-    """Send me the blocks issued since then."""
+    """Send me the blocks issued since then. The question is named by the instant of its asking."""
 
+    question: Instant
     since: Instant
 
 
-class SyncBlocks(Value):
-    """A part of the answer; ``last`` with the last one."""
+class SyncPart(Value):
+    """Part ``number`` of the answer. A snapshot replaces all that the asker has."""
 
-    blocks: tuple[Block, ...]
+    question: Instant
+    number: Natural
     last: bool
+    snapshot: LedgerSnapshot | None
+    blocks: tuple[Block, ...]
 
 
 class Synchroniser:
@@ -50,43 +58,65 @@ class Synchroniser:
         self._neighbours = tuple(neighbours)
         self._asked = 0
         self._source: NodeId | None = None
+        self._question: Instant = -1
+        self._parts: dict[int, SyncPart] = {}
+        self._next_part = 0
         self._answered: dict[NodeId, Instant] = {}
         self.done = not neighbours
         """Whether the node knows what its neighbours know, as of its start."""
         self.deadline: Instant | None = 0 if neighbours else None
         """When the next neighbour is asked."""
 
-    def expects(self, sender: NodeId) -> bool:
-        """Whether an answer of this neighbour is awaited."""
-        return sender == self._source
+    # ---------------------------------------------------------------------------------------------------------- asking
 
-    def falls_behind(self, waiting: int) -> bool:
-        """Whether so many waiting blocks call for a question."""
-        return waiting >= BEHIND and self._source is None and self.done
+    def maybe_ask(self, neighbour: NodeId | None, since: Instant, now: Instant, builder: StepBuilder[Any]) -> None:
+        """Blocks are missing: ask this neighbour, or the next one, unless an answer is awaited."""
+        if self._source is None and self.done and self._neighbours:
+            self._asked = 0
+            if neighbour not in self._neighbours:
+                neighbour = self._neighbours[now % len(self._neighbours)]
+            self._ask(neighbour, since, now, builder)
 
-    def ask(self, neighbour: NodeId, since: Instant, now: Instant, builder: StepBuilder[Any]) -> None:
-        """Ask this neighbour."""
-        if neighbour not in self._neighbours:
-            return
+    def _ask(self, neighbour: NodeId, since: Instant, now: Instant, builder: StepBuilder[Any]) -> None:
         self._source = neighbour
+        self._question = max(now, self._question + 1)
+        self._parts.clear()
+        self._next_part = 0
         self.deadline = now + ANSWER_WAIT
-        builder.messages.append(Envelope((neighbour,), SYNC_PATH, SyncRequest(since)))
+        builder.messages.append(Envelope((neighbour,), SYNC_PATH, SyncRequest(self._question, since)))
 
-    def note_answer(self, answer: SyncBlocks, now: Instant) -> None:
-        """A part has come and is booked."""
-        self.deadline = now + ANSWER_WAIT
-        if answer.last:
-            self._finish()
+    def take(self, sender: NodeId, part: SyncPart, now: Instant) -> list[SyncPart]:
+        """A part has come: those that can be taken now, in order. After the last one the node is synchronised."""
+        if sender != self._source or part.question != self._question or len(self._parts) >= PARTS_MAX:
+            return []
+        self._parts[part.number] = part
+        taken = []
+        while (next_part := self._parts.pop(self._next_part, None)) is not None:
+            self._next_part += 1
+            self.deadline = now + ANSWER_WAIT
+            taken.append(next_part)
+            if next_part.last:
+                self._finish()
+                break
+        return taken
 
     def handle_timer(self, since: Instant, now: Instant, builder: StepBuilder[Any]) -> None:
         """The answer stays away."""
         if self.deadline is None or now < self.deadline:
             return
-        if self.done or self._asked >= len(self._neighbours):
+        if self._asked >= len(self._neighbours):
             self._finish()
         else:
             self._asked += 1
-            self.ask(self._neighbours[self._asked - 1], since, now, builder)
+            self._ask(self._neighbours[self._asked - 1], since, now, builder)
+
+    def _finish(self) -> None:
+        self.done = True
+        self._source = None
+        self.deadline = None
+        self._parts.clear()
+
+    # ------------------------------------------------------------------------------------------------------- answering
 
     def may_answer(self, neighbour: NodeId, now: Instant) -> bool:
         """Whether this neighbour's question is answered; it must not ask again too soon."""
@@ -96,19 +126,24 @@ class Synchroniser:
         self._answered[neighbour] = now
         return True
 
-    def answer(self, neighbour: NodeId, blocks: Iterable[Block], builder: StepBuilder[Any]) -> None:
-        """Send these blocks in parts."""
-        part: list[Block] = []
+    def answer(
+        self,
+        neighbour: NodeId,
+        question: Instant,
+        snapshot: LedgerSnapshot | None,
+        blocks: Iterable[Block],
+        builder: StepBuilder[Any],
+    ) -> None:
+        """Send the snapshot, if any, and these blocks in parts."""
+        parts: list[list[Block]] = [[]]
         size = 0
         for block in blocks:
-            if part and (len(part) >= PART_BLOCKS_MAX or size + block.size > PART_SIZE_MAX):
-                builder.messages.append(Envelope((neighbour,), SYNC_PATH, SyncBlocks(tuple(part), False)))
-                part, size = [], 0
-            part.append(block)
+            if parts[-1] and (len(parts[-1]) >= PART_BLOCKS_MAX or size + block.size > PART_SIZE_MAX):
+                parts.append([])
+                size = 0
+            parts[-1].append(block)
             size += block.size
-        builder.messages.append(Envelope((neighbour,), SYNC_PATH, SyncBlocks(tuple(part), True)))
-
-    def _finish(self) -> None:
-        self.done = True
-        self._source = None
-        self.deadline = None
+        for number, part in enumerate(parts):
+            first, last = number == 0, number == len(parts) - 1
+            message = SyncPart(question, number, last, snapshot if first else None, tuple(part))
+            builder.messages.append(Envelope((neighbour,), SYNC_PATH, message))

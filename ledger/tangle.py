@@ -42,7 +42,7 @@ from ledger.kernel.rng import Stream
 from ledger.pow import Grinder
 from ledger.profile import Profile
 from ledger.snapshot import LedgerSnapshot, take_snapshot
-from ledger.synchronisation import SyncBlocks, Synchroniser, SyncRequest
+from ledger.synchronisation import BEHIND, Synchroniser, SyncPart, SyncRequest
 from ledger.tips import RestrictedUniform, TipSelection
 from ledger.utxo import GenesisLedger, UtxoLedger
 
@@ -66,7 +66,7 @@ class BlocksRecord(Value):
 
 
 TangleInput: TypeAlias = SubmitTransaction | PowFound
-TangleMessage: TypeAlias = Block | BlockRequest | SyncRequest | SyncBlocks | LedgerSnapshot
+TangleMessage: TypeAlias = Block | BlockRequest | SyncRequest | SyncPart
 TangleOutput: TypeAlias = (
     PowNeeded | TransactionAttached | TransactionSeen | LedgerReplaced | BlockBooked | BlockRefused | FinalityFact
 )
@@ -125,7 +125,9 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
         """Take up where the records end: called once, before any event, on a new Tangle with the same arguments."""
         assert not self._started
         self._restored = True
-        for record in records:
+        kept = list(records)
+        snapshots = [place for place, record in enumerate(kept) if isinstance(record, LedgerSnapshot)]
+        for record in kept[snapshots[-1] :] if snapshots else kept:
             match record:
                 case BlocksRecord():
                     scrap: StepBuilder[Any] = StepBuilder()
@@ -152,16 +154,14 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
         match message:
             case Block():
                 self._booker.take(message, sender, now, builder)
-                if self._sync.falls_behind(len(self._booker.solidifier)):
-                    self._sync.ask(sender, self._since(), now, builder)
+                if len(self._booker.solidifier) >= BEHIND:
+                    self._sync.maybe_ask(sender, self._since(), now, builder)
             case BlockRequest():
                 self._handle_block_request(sender, message, builder)
             case SyncRequest():
                 self._handle_sync_request(sender, message, now, builder)
-            case SyncBlocks():
-                self._handle_sync_blocks(sender, message, now, builder)
-            case LedgerSnapshot():
-                self._handle_snapshot(sender, message, now, builder)
+            case SyncPart():
+                self._handle_sync_part(sender, message, now, builder)
         return self._end(now, builder)
 
     def handle_timer(self, now: Instant) -> Step[TangleOutput]:
@@ -169,7 +169,8 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
         if not self._started:
             self._start(now)
         self._sync.handle_timer(self._since(), now, builder)
-        self._booker.handle_timer(now, builder)
+        if self._booker.handle_timer(now, builder):
+            self._sync.maybe_ask(None, self._since(), now, builder)
         opinion = self.finality.opinion
         self.finality.handle_timer(now)
         if self.finality.opinion != opinion:
@@ -258,28 +259,24 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
     ) -> None:
         if not self._sync.may_answer(sender, now):
             return
+        snapshot, blocks = None, tuple(self.dag.blocks_since(request.since))
         if request.since < self.dag.pruned_before:
             snapshot, blocks = take_snapshot(self.dag, self.ledger, self.finality)
-            builder.messages.append(Envelope((sender,), TANGLE_PATH, snapshot))
-            self._sync.answer(sender, blocks, builder)
-        else:
-            self._sync.answer(sender, self.dag.blocks_since(request.since), builder)
+        self._sync.answer(sender, request.question, snapshot, blocks, builder)
 
-    def _handle_sync_blocks(
-        self, sender: NodeId, answer: SyncBlocks, now: Instant, builder: StepBuilder[TangleOutput]
+    def _handle_sync_part(
+        self, sender: NodeId, part: SyncPart, now: Instant, builder: StepBuilder[TangleOutput]
     ) -> None:
-        if not self._sync.expects(sender):
-            return
-        for block in answer.blocks:
-            self._booker.take(block, sender, now, builder, forward=False)
-        self._sync.note_answer(answer, now)
+        for taken in self._sync.take(sender, part, now):
+            if taken.snapshot is not None:
+                self._replace(sender, taken.snapshot, now, builder)
+            for block in taken.blocks:
+                self._booker.take(block, sender, now, builder, forward=False)
 
-    def _handle_snapshot(
+    def _replace(
         self, sender: NodeId, snapshot: LedgerSnapshot, now: Instant, builder: StepBuilder[TangleOutput]
     ) -> None:
-        """A neighbour no longer has all that this starting node misses."""
-        if self._sync.done or not self._sync.expects(sender):
-            return
+        """A neighbour no longer has all the blocks that this node misses, but it has what became of them."""
         if snapshot.supply != self._supply:
             builder.faults.append(Fault(sender, "bad_snapshot", TANGLE_PATH, f"{snapshot.supply} tokens"))
             return

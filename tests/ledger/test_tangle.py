@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
 from ledger.access import (
@@ -14,9 +17,13 @@ from ledger.access import (
     TransactionRejected,
     TransactionSeen,
 )
-from ledger.kernel.instant import MILLISECOND, SECOND
+from ledger.kernel.instant import MILLISECOND, MINUTE, SECOND
+from ledger.snapshot import LedgerSnapshot
+from ledger.synchronisation import SyncPart
+from ledger.transaction import Transaction
 from ledger.utxo import Standing
 from tests.harness.payments import (
+    BOB,
     CHAINS,
     anchors,
     coins,
@@ -110,3 +117,231 @@ def test_a_client_follows_its_chain_through_its_own_host():
     ]
     assert network.outputs["home2"][1:] == [OutputConfirmed(CHAINS[1], transaction.output_id(1), sent)]
     assert network.clients["home1"].status == "synced; 0 transactions published and not settled"
+
+
+def views(network: TangleNetwork) -> set[Any]:
+    return {frozenset(host.tangle.ledger.unspent()) for host in network.hosts.values()}
+
+
+def pay_on(network: TangleNetwork, source, count: int, pause: int = 3 * SECOND) -> list[Any]:
+    """A line of payments, each of the one before, submitted all around."""
+    made, names = [], [name for name in network.names if name in network.hosts][:3]
+    for index in range(count):
+        transaction = payment([source], coins(100), network.now, note=b"%d" % index)
+        network.submit(names[index % len(names)], transaction)
+        network.run(pause)
+        source = transaction.output_id(0)
+        made.append(transaction)
+    return made
+
+
+def test_around_a_ring_that_loses_a_third_of_all_messages_everything_is_confirmed_everywhere():
+    def lossy(_sender, _recipient):
+        return None if network.rng.random() < 1 / 3 else 1 + network.rng.randrange(100 * MILLISECOND)
+
+    network = TangleNetwork(6, GENESIS, neighbours=lambda i: ((i - 1) % 6, (i + 1) % 6), seed=5)
+    network.delay = lossy
+    made = pay_on(network, GENESIS.output_id(0), 10)
+    network.run_until(lambda: settled(network, *made))
+    assert len(views(network)) == 1
+
+
+def test_after_a_partition_the_smaller_part_catches_up():
+    parted = []
+
+    def delay(sender, recipient):
+        return None if parted and ((sender == "t3") != (recipient == "t3")) else 20 * MILLISECOND
+
+    network = TangleNetwork(4, GENESIS, delay=delay)
+    network.run(10 * SECOND)
+    parted.append(True)
+    made = pay_on(network, GENESIS.output_id(0), 60)
+    assert network.hosts["t3"].tangle.ledger.standing(made[0].id) is None
+    alone = payment([GENESIS.output_id(1)], coins(200))
+    network.submit("t3", alone)
+    network.run(60 * SECOND)
+    assert network.hosts["t3"].tangle.ledger.standing(alone.id) is Standing.PENDING
+    parted.clear()
+    network.run_until(lambda: settled(network, alone, made[-1]))
+    assert len(views(network)) == 1
+    assert network.hosts["t0"].tangle.ledger.standing(alone.id) is Standing.CONFIRMED
+
+
+def test_nothing_is_confirmed_without_a_majority_and_nothing_is_lost():
+    parted = [True]
+
+    def delay(sender, recipient):
+        return None if parted and (sender in ("t0", "t1")) != (recipient in ("t0", "t1")) else 20 * MILLISECOND
+
+    network = TangleNetwork(4, GENESIS, delay=delay)
+    network.run(10 * SECOND)
+    one, other = (payment([GENESIS.output_id(0)], coins(100), note=note) for note in (b"one", b"other"))
+    network.submit("t0", one)
+    network.submit("t3", other)
+    network.run(45 * MINUTE)
+    for host in network.hosts.values():
+        assert host.tangle.ledger.supply == 2_300
+        assert host.tangle.ledger.open_count == 1
+    parted.clear()
+    network.run_until(lambda: settled(network, one, other))
+    assert len(views(network)) == 1
+
+
+def test_a_node_that_restarts_from_its_records_has_not_forgotten_what_it_confirmed():
+    network = TangleNetwork(4, GENESIS)
+    network.run(10 * SECOND)
+    made = pay_on(network, GENESIS.output_id(0), 5)
+    network.run(10 * SECOND)
+    before = frozenset(network.hosts["t2"].tangle.ledger.unspent())
+    network.stop("t2")
+    more = pay_on(network, made[-1].output_id(0), 5)
+    network.start("t2", with_records=True)
+    assert frozenset(network.hosts["t2"].tangle.ledger.unspent()) == before
+    network.run_until(lambda: settled(network, *made, *more))
+    network.run(5 * SECOND)
+    assert len(views(network)) == 1
+    assert network.hosts["t2"].tangle.status == "0 transactions unconfirmed"
+    last = pay_on(network, more[-1].output_id(0), 3)
+    network.run_until(lambda: settled(network, *last))
+
+
+def test_when_all_nodes_restart_at_once_they_agree_again():
+    network = TangleNetwork(4, GENESIS)
+    network.run(10 * SECOND)
+    made = pay_on(network, GENESIS.output_id(0), 8, pause=350 * MILLISECOND)
+    confirmed = {name: {o.transaction_id for o in network.told(name, TransactionConfirmed)} for name in network.names}
+    assert any(len(ids) < 8 for ids in confirmed.values()), "some are under way"
+    for name in network.names:
+        network.stop(name)
+    network.run(MINUTE)
+    for name in network.names:
+        network.start(name, with_records=True)
+        ledger = network.hosts[name].tangle.ledger
+        assert {id for id, entry in ledger.transactions.items() if entry.standing is Standing.CONFIRMED} >= confirmed[
+            name
+        ]
+    network.run(5 * SECOND)
+    for transaction in made:
+        network.submit("t1", transaction)
+        network.run(SECOND)
+    network.run_until(lambda: settled(network, *made))
+    assert len(views(network)) == 1
+
+
+def test_a_node_without_records_takes_a_snapshot_when_the_past_is_pruned():
+    network = TangleNetwork(4, GENESIS, codec=False)
+    network.run(10 * SECOND)
+    made = pay_on(network, GENESIS.output_id(0), 100, pause=40 * SECOND)
+    network.stop("t3")
+    network.start("t3")
+    network.run(20 * SECOND)
+    assert len(views(network)) == 1
+    more = pay_on(network, made[-1].output_id(0), 3)
+    network.run_until(lambda: settled(network, *more))
+    assert len(views(network)) == 1
+    network.stop("t3")
+    network.run(SECOND)
+    network.start("t3", with_records=True)
+    assert len(views(network)) == 1, "the snapshot is in its records"
+
+
+def test_a_snapshot_whose_tokens_do_not_add_up_is_a_fault_and_ignored():
+    network = TangleNetwork(2, GENESIS)
+    tangle = network.hosts["t0"].tangle
+    (envelope,) = tangle.handle_timer(0).messages
+    forged = LedgerSnapshot(((GENESIS.output_id(0), coins(1)[0]),), (), ())
+    answer = SyncPart(envelope.message.question, 0, True, forged, ())
+    step = tangle.handle_message("t1", ("tangle",), answer, 0)
+    assert [fault.kind for fault in step.faults] == ["bad_snapshot"]
+    assert tangle.ledger.supply == 2_300
+
+
+def test_memory_stays_flat_over_hours():
+    network = TangleNetwork(4, GENESIS, codec=False)
+    network.run(10 * SECOND)
+    source, sizes = GENESIS.output_id(0), []
+    for _ in range(6):
+        source = pay_on(network, source, 30, pause=MINUTE)[-1].output_id(0)
+        tangle = network.hosts["t0"].tangle
+        sizes.append((len(tangle.dag.entries), len(tangle.ledger.outputs), len(tangle.ledger.transactions)))
+        assert len(tangle.dag.unconfirmed) < 30
+    for size, early in zip(sizes[-1], sizes[1], strict=True):
+        assert size < early * 1.3
+
+
+def test_activity_sleeps_while_there_is_nothing_to_confirm_and_wakes_with_a_payload():
+    network = TangleNetwork(4, GENESIS, codec=False)
+    network.run(2 * MINUTE)
+    tangle = network.hosts["t0"].tangle
+    idle = len(tangle.dag.entries)
+    network.run(10 * MINUTE)
+    assert 38 <= len(tangle.dag.entries) - idle <= 42
+    transaction = payment([GENESIS.output_id(0)], coins(100))
+    begun = network.now
+    network.submit("t0", transaction)
+    network.run_until(lambda: settled(network, transaction))
+    assert network.now - begun < network.profile.confirmation_expected
+
+
+def test_a_stuck_payload_is_attached_again_when_it_is_submitted_again_and_not_before():
+    network = TangleNetwork(4, GENESIS, delay=lambda sender, _: None if sender == "t0" else 20 * MILLISECOND)
+    network.run(20 * SECOND)
+    transaction = payment([GENESIS.output_id(0)], coins(100))
+    network.submit("t0", transaction)
+    network.run(2 * SECOND)
+    attachments = network.hosts["t0"].tangle.dag.attachments
+    network.submit("t0", transaction)
+    network.run(2 * SECOND)
+    assert len(attachments[transaction.id]) == 1
+    network.run(10 * SECOND)
+    network.submit("t0", transaction)
+    network.run(2 * SECOND)
+    assert len(attachments[transaction.id]) == 2
+
+
+def test_a_transaction_that_can_never_be_valid_is_rejected_to_its_submitter_without_work():
+    network = TangleNetwork(4, GENESIS)
+    network.run(10 * SECOND)
+    spent = payment([GENESIS.output_id(0)], coins(100))
+    network.submit("t0", spent)
+    network.run_until(lambda: settled(network, spent))
+    cases = {
+        "amount_mismatch": payment([GENESIS.output_id(1)], coins(1)),
+        "wrong_network": payment([GENESIS.output_id(1)], coins(200)),
+        "bad_signature": payment([GENESIS.output_id(1)], coins(200), owner=BOB),
+        "conflict_lost": payment([GENESIS.output_id(0)], coins(100), note=b"again"),
+    }
+    essence = msgspec.structs.replace(cases["wrong_network"].essence, network="other")
+    cases["wrong_network"] = Transaction(essence, cases["wrong_network"].unlocks)
+    for code, transaction in cases.items():
+        network.outputs["t1"].clear()
+        network.submit("t1", transaction)
+        (rejected,) = network.outputs["t1"]
+        assert (type(rejected), rejected.transaction_id, rejected.code) == (TransactionRejected, transaction.id, code)
+
+
+def test_a_transaction_of_the_near_future_waits_for_its_time():
+    network = TangleNetwork(4, GENESIS)
+    network.run(10 * SECOND)
+    transaction = payment([GENESIS.output_id(0)], coins(100), network.now + 30 * SECOND)
+    network.submit("t0", transaction)
+    network.run(25 * SECOND)
+    assert network.hosts["t0"].tangle.ledger.standing(transaction.id) is None
+    assert "1 submissions wait" in network.hosts["t0"].tangle.status
+    network.run_until(lambda: settled(network, transaction))
+    assert all(
+        entry.block.essence.issuing_time >= transaction.essence.timestamp
+        for host in network.hosts.values()
+        for entry in host.tangle.dag.attachments[transaction.id]
+    )
+
+
+def test_the_same_seed_gives_the_same_run():
+    def run(seed):
+        network = TangleNetwork(4, GENESIS, seed=seed)
+        network.run(5 * SECOND)
+        pay_on(network, GENESIS.output_id(0), 5)
+        return network.messages, [list(host.tangle.dag.entries) for host in network.hosts.values()]
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)

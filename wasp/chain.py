@@ -29,16 +29,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ledger.access import (
-    AnchorConfirmed,
-    ChainSynced,
-    OutputConfirmed,
-    OutputSpent,
-    TransactionAccepted,
-    TransactionConfirmed,
-    TransactionRejected,
-    TransactionSeen,
-)
 from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, Path, Record, Step, StepBuilder
 from ledger.kernel.encoding import Value
 from ledger.kernel.identity import Signer, Verifier
@@ -56,7 +46,15 @@ from wasp.chain_interface import (
     ChainParameters,
     ExecutionCompleted,
 )
-from wasp.chain_view import BasesNeeded, BlockExecuted, ChainView, ChainViewOutput, SignedAnchorLearned, ViewChanged
+from wasp.chain_view import (
+    BasesNeeded,
+    BlockExecuted,
+    ChainView,
+    ChainViewOutput,
+    OutputsArrived,
+    SignedAnchorLearned,
+    ViewChanged,
+)
 from wasp.committee import Committee
 from wasp.committee_log import (
     CommitteeLog,
@@ -137,23 +135,15 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         self.me = me
         self.program = program
         self.parameters = parameters
-        self.inbox = Inbox(self.id, program.limits.expiry_guard)
+        inbox = Inbox(self.id, program.limits.expiry_guard)
         self.log = CommitteeLog((name, "log"), committee, me, parameters.recovery, used)
-        self.mempool = Mempool(
-            (name, "mempool"),
-            committee,
-            me,
-            verifier,
-            self.inbox,
-            StateOfRequests(genesis_state),
-            parameters.pool,
-            parameters.sharing,
-            rng,
-        )
+        path, state = (name, "mempool"), StateOfRequests(genesis_state)
+        pool, sharing = parameters.pool, parameters.sharing
+        self.mempool = Mempool(path, committee, me, verifier, inbox, state, pool, sharing, rng)
         states = StateManager((name, "state"), committee, me, genesis_block, genesis_state, parameters.fetching, rng)
         anchors = AnchorView(anchor_of(*genesis_anchor), parameters.unconfirmed_anchors_max)
         publisher = Publisher(committee.index[me], committee.n, parameters.publication)
-        self.view = ChainView(name, anchors, states, publisher, genesis_block)
+        self.view = ChainView(name, anchors, states, inbox, publisher, genesis_block)
         self.instances = Instances(committee, parameters.instances_kept, parameters.instances_ahead_max, used)
         self.batches = DecidedBatches(name, network, anchors, states)
         self.proposer = Proposer(program, self.view, self.mempool, parameters.policy, parameters.batch_delay)
@@ -183,13 +173,8 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
                 self._handle_executed(step, input, now)
             case PeerReconnected():
                 self._absorb_log(step, self.log.handle_input(input, now), now)
-            case TransactionSeen() | TransactionAccepted() | TransactionRejected():
+            case _:
                 self._absorb_view(step, self.view.handle_input(input, now), now)
-            case ChainSynced() | AnchorConfirmed() | OutputConfirmed() | OutputSpent():
-                if input.chain == self.id:
-                    self._handle_confirmed_view(step, input, now)
-            case TransactionConfirmed():
-                pass  # the anchor that it made is told as confirmed by itself
         return self._conclude(step, now)
 
     def handle_message(self, sender: NodeId, path: Path, message: Value, now: Instant) -> Step[ChainOutput]:
@@ -296,16 +281,11 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         if instance is None or instance.consensus.proposed or instance.consensus.ended:
             self.proposer.rest()
             return
-        proposal = self.proposer.proposal(self._is_accompanied(instance), now)
+        proposal = self.proposer.proposal(self.instances.others_proposed(instance, self.me), now)
         if proposal is not None:
             step.outputs.append(BatchProposed(instance.log_index, proposal.requests))
             self._absorb_log(step, self.log.handle_input(IndexProposed(instance.log_index), now), now)
             self._absorb_instance(step, instance, instance.consensus.handle_input(ProposeBatch(proposal), now), now)
-
-    def _is_accompanied(self, instance: Instance) -> bool:
-        """Whether f + 1 others have proposed: a correct one has work."""
-        others = instance.proposers & ~self.committee.bit[self.me]
-        return others.bit_count() >= self.committee.some_correct
 
     # ------------------------------------------------------------------------------------- lines 4 to 7: an instance
 
@@ -385,31 +365,15 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
 
     # ------------------------------------------------------------------------------ line 8: layer 1, and what follows
 
-    def _handle_confirmed_view(
-        self,
-        step: StepBuilder[ChainOutput],
-        input: ChainSynced | AnchorConfirmed | OutputConfirmed | OutputSpent,
-        now: Instant,
-    ) -> None:
-        match input:
-            case ChainSynced():
-                self.inbox.synchronize(input.outputs)
-                self._absorb_view(step, self.view.handle_input(input, now), now)
-                self._absorb_mempool(step, self.mempool.handle_input(InboxGrew(), now), now)
-            case AnchorConfirmed():
-                self._absorb_view(step, self.view.handle_input(input, now), now)
-            case OutputConfirmed():
-                self.inbox.add(input.output_id, input.output)
-                self._absorb_mempool(step, self.mempool.handle_input(InboxGrew(), now), now)
-            case OutputSpent():
-                self.inbox.remove(input.output_id)
-
     def _absorb_view(self, step: StepBuilder[ChainOutput], child: Step[ChainViewOutput], now: Instant) -> None:
         for output in step.add(child):
-            if isinstance(output, ViewChanged):
-                self._handle_view_changed(step, output, now)
-            else:
-                step.outputs.append(output)
+            match output:
+                case ViewChanged():
+                    self._handle_view_changed(step, output, now)
+                case OutputsArrived():
+                    self._absorb_mempool(step, self.mempool.handle_input(InboxGrew(), now), now)
+                case _:
+                    step.outputs.append(output)
 
     def _handle_view_changed(self, step: StepBuilder[ChainOutput], changed: ViewChanged, now: Instant) -> None:
         if changed.moved:

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from ledger.access import (
-    AnchorConfirmed,
-    ChainSynced,
-    OutputConfirmed,
-    OutputSpent,
-    TransactionAccepted,
-    TransactionConfirmed,
-    TransactionRejected,
-    TransactionSeen,
-)
+from ledger.access import LedgerUpdate
 from ledger.kernel.encoding import Digest, Frozen, Value
 from ledger.kernel.instant import MILLISECOND, Duration, Instant
 from ledger.output import AnchorOutput, OutputId, TransactionId
@@ -72,19 +63,7 @@ class ExecutionCompleted(Frozen):
     execution: Execution | None
 
 
-ChainInput: TypeAlias = (
-    SubmitRequest
-    | ExecutionCompleted
-    | PeerReconnected
-    | ChainSynced
-    | AnchorConfirmed
-    | OutputConfirmed
-    | OutputSpent
-    | TransactionSeen
-    | TransactionAccepted
-    | TransactionConfirmed
-    | TransactionRejected
-)
+ChainInput: TypeAlias = SubmitRequest | ExecutionCompleted | PeerReconnected | LedgerUpdate
 
 
 class BlockExecutionNeeded(Frozen):

@@ -1,4 +1,4 @@
-"""Where a chain stands: its anchors, its chain blocks with their states, which of them is active and which is confirmed.
+"""Where a chain stands, by layer 1 and by its own blocks: anchors, states, which block is active, which is confirmed.
 
 The *active* block is the highest one whose anchor is in the local view and whose state is held; the *confirmed* one follows
 layer 1. Both move along the tree of blocks: from the old place down to the common ancestor (undone), then up to the new one
@@ -21,7 +21,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from ledger.access import AnchorConfirmed, ChainSynced, TransactionAccepted, TransactionRejected, TransactionSeen
+from ledger.access import (
+    AnchorConfirmed,
+    ChainSynced,
+    LedgerUpdate,
+    OutputConfirmed,
+    OutputSpent,
+    TransactionAccepted,
+    TransactionConfirmed,
+    TransactionRejected,
+    TransactionSeen,
+)
 from ledger.kernel.automaton import Automaton, NodeId, Path, Record, Step, StepBuilder
 from ledger.kernel.encoding import Digest, Frozen, Value
 from ledger.kernel.instant import Instant, earliest
@@ -37,6 +47,7 @@ from wasp.chain_interface import (
     ConfirmationKept,
 )
 from wasp.core_contracts.blocklog import receipt_of
+from wasp.crosschain import Inbox
 from wasp.publishing import PublicationNeeded, Publisher
 from wasp.request import Request
 from wasp.state import State
@@ -62,38 +73,42 @@ class BasesNeeded(Frozen):
     blocks: tuple[Digest, ...]
 
 
+class OutputsArrived(Frozen):
+    """Output: the inbox holds confirmed outputs that it did not hold before."""
+
+
 class ViewChanged(Frozen):
-    """Output, after every change of the view or of the held states: the requests of the blocks that were left and entered."""
+    """Output, after every change of the anchors or of the held states: the requests of the blocks left and entered."""
 
     undone: tuple[Request, ...]
     executed: tuple[Request, ...]
     moved: bool
 
 
-ChainViewInput: TypeAlias = (
-    SignedAnchorLearned
-    | BlockExecuted
-    | BasesNeeded
-    | ChainSynced
-    | AnchorConfirmed
-    | TransactionSeen
-    | TransactionAccepted
-    | TransactionRejected
+ChainViewInput: TypeAlias = SignedAnchorLearned | BlockExecuted | BasesNeeded | LedgerUpdate
+ChainViewOutput: TypeAlias = (
+    BlocksUndone | BlockAnchored | BlockConfirmed | PublicationNeeded | OutputsArrived | ViewChanged
 )
-ChainViewOutput: TypeAlias = BlocksUndone | BlockAnchored | BlockConfirmed | PublicationNeeded | ViewChanged
 
 
 class ChainView(Automaton[ChainViewInput, StateMessage, ChainViewOutput]):
     """One member's view of its chain."""
 
     def __init__(
-        self, name: str, anchors: AnchorView, states: StateManager, publisher: Publisher, genesis: ChainBlock
+        self,
+        name: str,
+        anchors: AnchorView,
+        states: StateManager,
+        inbox: Inbox,
+        publisher: Publisher,
+        genesis: ChainBlock,
     ) -> None:
         state = states.state(genesis.digest)
         assert state is not None
         self.name = name
         self.anchors = anchors
         self.states = states
+        self.inbox = inbox
         self.publisher = publisher
         self.active = genesis
         self.active_state = state
@@ -134,21 +149,8 @@ class ChainView(Automaton[ChainViewInput, StateMessage, ChainViewOutput]):
             case BasesNeeded():
                 self._bases = input.blocks
                 self._seek(step, now)
-            case ChainSynced():
-                self.synced = True
-                self.publisher.begin_session(now)
-                self._confirm(step, anchor_of(input.anchor_id, input.anchor))
-                self._follow(step, now)
-            case AnchorConfirmed():
-                self._confirm(step, anchor_of(input.anchor_id, input.anchor))
-                self._follow(step, now)
-            case TransactionSeen():
-                self.publisher.handle_seen(input.transaction_id, now)
-            case TransactionAccepted():
-                self.publisher.handle_accepted(input.transaction_id)
-            case TransactionRejected():
-                if self.anchors.reject(input.transaction_id):
-                    self._follow(step, now)
+            case _:
+                self._handle_ledger_update(step, input, now)
         return step.build()
 
     def handle_message(self, sender: NodeId, path: Path, message: StateMessage, now: Instant) -> Step[ChainViewOutput]:
@@ -177,6 +179,36 @@ class ChainView(Automaton[ChainViewInput, StateMessage, ChainViewOutput]):
             "blocks": f"active {self.active.index}, confirmed {self.confirmed.index}; {self.states.status}",
             "publishing": self.publisher.status,
         }
+
+    def _handle_ledger_update(self, step: StepBuilder[ChainViewOutput], update: LedgerUpdate, now: Instant) -> None:
+        """Lines 2 and 3. The node's layer-1 host tells of all chains that the node follows."""
+        match update:
+            case TransactionSeen():
+                self.publisher.handle_seen(update.transaction_id, now)
+            case TransactionAccepted():
+                self.publisher.handle_accepted(update.transaction_id)
+            case TransactionConfirmed():
+                pass  # the anchor that it made is told as confirmed by itself
+            case TransactionRejected():
+                if self.anchors.reject(update.transaction_id):
+                    self._follow(step, now)
+            case _ if update.chain != self.anchors.chain:
+                pass
+            case ChainSynced():
+                self.synced = True
+                self.publisher.begin_session(now)
+                self.inbox.synchronize(update.outputs)
+                self._confirm(step, anchor_of(update.anchor_id, update.anchor))
+                self._follow(step, now)
+                step.outputs.append(OutputsArrived())
+            case AnchorConfirmed():
+                self._confirm(step, anchor_of(update.anchor_id, update.anchor))
+                self._follow(step, now)
+            case OutputConfirmed():
+                self.inbox.add(update.output_id, update.output)
+                step.outputs.append(OutputsArrived())
+            case OutputSpent():
+                self.inbox.remove(update.output_id)
 
     def _handle_signed(self, step: StepBuilder[ChainViewOutput], transaction: Transaction, now: Instant) -> None:
         """Line 1."""

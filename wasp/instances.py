@@ -117,3 +117,8 @@ class Instances:
             return False
         instance.proposers |= bit
         return True
+
+    def others_proposed(self, instance: Instance, me: NodeId) -> bool:
+        """Whether f + 1 others have proposed: a correct one has work."""
+        others = instance.proposers & ~self.committee.bit[me]
+        return others.bit_count() >= self.committee.some_correct

@@ -20,7 +20,7 @@ Departures: Wasp shares a request once and republishes it on a timer of the node
 that can't be executed from costing for ever. Wasp keeps requests until their block is confirmed; here they leave at once, and
 the undone chain blocks bring them back, also to members that had never pooled them.
 
-Invariants: what is proposed is runnable in the active state; a batch's requests are found once, complete and in its order.
+Invariant: what is proposed is runnable in the active state.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from wasp.committee import Committee
 from wasp.crosschain import Inbox
 from wasp.off_ledger_pool import ExecutedRequests, OffLedgerPool, PoolLimits
 from wasp.request import OffLedgerRequest, Request, RequestId
+from wasp.request_search import RequestSearch
 
 QUERY_MAX = 1_024
 """Requests named in one question: more than any batch."""
@@ -49,7 +50,7 @@ ANSWER_SIZE_MAX = 512 * 1024
 SHARED_AGAIN_MAX = 256
 """Requests multicast again at one time: a burst that a link carries in a moment."""
 DOUBLINGS_MAX = 6
-"""Times that the interval of a repetition is doubled: 5 seconds become 5 minutes."""
+"""Times that the interval of sharing again is doubled: 5 seconds become 5 minutes."""
 _SENDERS_BLAME = ("bad_signature", "wrong_chain")
 """Codes of refusals that a correct member finds, whatever its state, before it shares the request."""
 
@@ -146,17 +147,6 @@ class RequestsFound(Frozen):
 MempoolOutput: TypeAlias = RequestPooled | RequestRefused | RequestsFound
 
 
-class _Wanted:
-    """A batch with requests that are not all here; ``found`` are those that came for it."""
-
-    __slots__ = ("found", "missing", "order")
-
-    def __init__(self, order: tuple[RequestId, ...]) -> None:
-        self.order = order
-        self.found: dict[RequestId, Request] = {}
-        self.missing: dict[RequestId, None] = dict.fromkeys(order)
-
-
 class Mempool(Automaton[MempoolInput, MempoolMessage, MempoolOutput]):
     """One member's mempool, relative to the active state."""
 
@@ -178,14 +168,10 @@ class Mempool(Automaton[MempoolInput, MempoolMessage, MempoolOutput]):
         self.inbox = inbox
         self.pool = OffLedgerPool(self.chain, verifier, state, limits)
         self.times = times
-        self.rng = rng
-        self._others = [member for member in committee.members if member != me]
+        others = [member for member in committee.members if member != me]
+        self.search = RequestSearch(others, times.pull_retry, times.pull_fan_out, rng)
         self._verifier = verifier
         self._state = state
-        self._wanted: dict[int, _Wanted] = {}
-        """By log index."""
-        self._pull_at: Instant | None = None
-        self._pulls = 0
         self._share_at: Instant | None = None
         self._shares = 0
 
@@ -196,12 +182,12 @@ class Mempool(Automaton[MempoolInput, MempoolMessage, MempoolOutput]):
             case FindRequests():
                 return self._handle_find(input, now)
             case ForgetRequests():
-                self._wanted.pop(input.log_index, None)
+                self.search.forget(input.log_index)
                 return NOTHING
             case ActiveStateMoved():
                 return self._handle_moved(input, now)
             case InboxGrew():
-                return self._found(())
+                return Step(outputs=self._found(()))
 
     def handle_message(self, sender: NodeId, path: Path, message: MempoolMessage, now: Instant) -> Step[MempoolOutput]:
         if sender not in self.committee:
@@ -223,19 +209,19 @@ class Mempool(Automaton[MempoolInput, MempoolMessage, MempoolOutput]):
             outputs.append(self._refused(request, "expired", "nobody executed it within its time to live"))
         if self._share_at is not None and now >= self._share_at:
             messages.extend(self._share_again(now))
-        if self._pull_at is not None and now >= self._pull_at:
+        if self.search.deadline is not None and now >= self.search.deadline:
             messages.extend(self._pull(now))
         return Step((), messages, outputs) if outputs or messages else NOTHING
 
     @property
     def deadline(self) -> Instant | None:
-        return earliest(self.pool.next_expiry, self._share_at, self._pull_at)
+        return earliest(self.pool.next_expiry, self._share_at, self.search.deadline)
 
     @property
     def status(self) -> str:
         """What waits here, and what it waits for."""
-        missing = len(self._missing())
-        return f"{len(self.pool)} off-ledger and {len(self.inbox)} on-ledger requests, {missing} missing for a batch"
+        pools = f"{len(self.pool)} off-ledger and {len(self.inbox)} on-ledger requests"
+        return f"{pools}, {len(self.search)} missing for a batch"
 
     def proposable(self, at: Instant, policy: BatchPolicy) -> tuple[RequestId, ...]:
         """Line 4: what this member proposes for a chain block of about this time."""
@@ -258,7 +244,7 @@ class Mempool(Automaton[MempoolInput, MempoolMessage, MempoolOutput]):
         except Rejected as rejected:
             return Step(outputs=(self._refused(request, rejected.code, rejected.detail),))
         outputs = self._keep(request, now)
-        return Step((), (self._share(request),), [*outputs, *self._found((request,)).outputs])
+        return Step((), (self._share(request),), [*outputs, *self._found((request,))])
 
     def _handle_shared(self, sender: NodeId, request: OffLedgerRequest, now: Instant) -> Step[MempoolOutput]:
         """Line 2."""
@@ -271,17 +257,14 @@ class Mempool(Automaton[MempoolInput, MempoolMessage, MempoolOutput]):
                 return self._fault(sender, rejected.code, rejected.detail)
             return NOTHING
         outputs = self._keep(request, now)
-        return Step((), (), [*outputs, *self._found((request,)).outputs])
+        return Step((), (), [*outputs, *self._found((request,))])
 
     def _handle_find(self, input: FindRequests, now: Instant) -> Step[MempoolOutput]:
         """Line 5."""
-        self._wanted[input.log_index] = _Wanted(input.requests)
+        self.search.add(input.log_index, input.requests)
         held = [self.pool.held(request_id) for request_id in input.requests]
         found = self._found([request for request in held if request is not None])
-        if input.log_index not in self._wanted:
-            return found
-        self._pulls = 0
-        return Step((), self._pull(now), found.outputs)
+        return Step((), self._pull(now), found)
 
     def _handle_query(self, sender: NodeId, message: RequestQuery) -> Step[MempoolOutput]:
         """Line 6."""
@@ -300,7 +283,7 @@ class Mempool(Automaton[MempoolInput, MempoolMessage, MempoolOutput]):
 
     def _handle_answer(self, sender: NodeId, message: RequestAnswer, now: Instant) -> Step[MempoolOutput]:
         """Line 5."""
-        missing = self._missing()
+        missing = self.search.missing()
         found: list[Request] = []
         outputs: list[MempoolOutput] = []
         faults: list[Fault] = []
@@ -312,12 +295,8 @@ class Mempool(Automaton[MempoolInput, MempoolMessage, MempoolOutput]):
                 continue
             found.append(request)
             outputs.extend(self._keep_again(request, now))
-        messages: list[Envelope] = []
-        outputs.extend(self._found(found).outputs)
-        if found and self._missing():
-            self._pulls = 0
-            messages = self._pull(now)
-        return Step((), messages, outputs, faults)
+        outputs.extend(self._found(found))
+        return Step((), self._pull(now) if found else (), outputs, faults)
 
     def _handle_moved(self, input: ActiveStateMoved, now: Instant) -> Step[MempoolOutput]:
         """Lines 7 and 8."""
@@ -368,35 +347,19 @@ class Mempool(Automaton[MempoolInput, MempoolMessage, MempoolOutput]):
 
     def _pull(self, now: Instant) -> list[Envelope]:
         """Line 5."""
-        missing = self._missing()
-        if not missing or not self._others:
-            self._pull_at = None
+        asked = self.search.ask(now)
+        if not asked:
             return []
-        self._pull_at = now + (self.times.pull_retry << self._pulls)
-        self._pulls = min(self._pulls + 1, DOUBLINGS_MAX)
-        asked = self.rng.sample(self._others, min(self.times.pull_fan_out, len(self._others)))
-        return [Envelope(tuple(asked), self.path, RequestQuery(tuple(missing)[:QUERY_MAX]))]
+        return [Envelope(asked, self.path, RequestQuery(tuple(self.search.missing())[:QUERY_MAX]))]
 
-    def _missing(self) -> dict[RequestId, None]:
-        return {request_id: None for wanted in self._wanted.values() for request_id in wanted.missing}
-
-    def _found(self, requests: Iterable[Request]) -> Step[MempoolOutput]:
-        """These requests, or others of the inbox, are here now: which batches are complete by that?"""
-        if not self._wanted:
-            return NOTHING
+    def _found(self, requests: Iterable[Request]) -> list[MempoolOutput]:
+        """Line 5: these requests, or others of the inbox, are here now."""
         arrived = {request.id: request for request in requests}
-        outputs: list[MempoolOutput] = []
-        for log_index in list(self._wanted):
-            wanted = self._wanted[log_index]
-            for request_id in list(wanted.missing):
-                request = arrived.get(request_id) or self.inbox.request(request_id)
-                if request is not None:
-                    wanted.found[request_id] = request
-                    del wanted.missing[request_id]
-            if not wanted.missing:
-                del self._wanted[log_index]
-                outputs.append(RequestsFound(log_index, tuple([wanted.found[place] for place in wanted.order])))
-        return Step((), (), outputs) if outputs else NOTHING
+        for request_id in self.search.missing():
+            on_ledger = self.inbox.request(request_id)
+            if on_ledger is not None:
+                arrived[request_id] = on_ledger
+        return [RequestsFound(log_index, found) for log_index, found in self.search.complete(arrived)]
 
     def _refused(self, request: OffLedgerRequest, code: str, detail: str) -> RequestRefused:
         return RequestRefused(self.chain, request.id, code, detail)

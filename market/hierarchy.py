@@ -30,7 +30,7 @@ from ledger.kernel.encoding import Frozen
 from ledger.kernel.rejection import Rejected, require
 from market.book import SIDES, PlainLot, Residual, ResultRow, agenda_of, count
 from market.orders import ASK, BID, Side
-from market.parameters import LEVELS_MAX, Home, MarketParameters, MarketPlace
+from market.parameters import CONNECTION_MAX, LEVELS_MAX, PARTICIPANTS_MAX, Home, MarketParameters, MarketPlace
 from market.purse import Purse
 from market.units import MicroPence, Tariff, WattHours
 from wasp.request import call
@@ -77,6 +77,15 @@ def market_places(
             problems.append(
                 f"{chain} has {len(names)} homes and {len(children[chain])} children, either homes or children expected"
             )
+        if len(names) + len(children[chain]) > PARTICIPANTS_MAX:
+            problems.append(
+                f"{chain} has {len(names) + len(children[chain])} participants, at most {PARTICIPANTS_MAX} expected"
+            )
+        for home in homes.get(chain, ()):
+            if not 1 <= home.connection <= CONNECTION_MAX:
+                problems.append(
+                    f"the connection of {home.account} is {home.connection} Wh, 1 to {CONNECTION_MAX} expected"
+                )
         if len(names) != len(set(names)) or utility in names:
             problems.append(f"the homes of {chain} are {names}, different names expected, and none of them {utility}")
     levels = _levels(children)

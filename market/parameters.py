@@ -32,6 +32,10 @@ from market.units import MicroPence, MicroPencePerWattHour, Tariff, WattHours
 
 CONNECTION_MAX: WattHours = 10**9
 """Wh of the largest registered connection in one interval (1 GWh): no home, and far from every bound of the encoding."""
+PRICE_MAX: MicroPencePerWattHour = 10**8
+"""The grid's dearest price (100,000 p/kWh): energy x price of any home fits into 63 bits."""
+PARTICIPANTS_MAX = 500
+"""Homes or children of one chain: a clearing with all their names fits into one entry of the state."""
 LEVELS_MAX = 16
 """Levels of the deepest hierarchy: a country has five or six."""
 
@@ -139,6 +143,10 @@ def _problems(market: MarketParameters) -> list[str]:
         (
             1 <= market.delegated_rounds <= ROUNDS_MAX,
             f"delegated_rounds is {market.delegated_rounds}, 1 to {ROUNDS_MAX} expected",
+        ),
+        (
+            market.tariff.buy_price <= PRICE_MAX,
+            f"the grid's buy price is {market.tariff.buy_price}, at most {PRICE_MAX} expected",
         ),
         (market.tolerance >= 0, f"tolerance is {market.tolerance}, at least 0 expected"),
         (market.reading_grace >= 1, f"reading_grace is {market.reading_grace} microseconds, at least 1 expected"),

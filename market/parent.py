@@ -31,11 +31,15 @@ from market.hierarchy import (
     require_sender,
 )
 from market.orders import ASK, BID, Order, Side
-from market.parameters import CONNECTION_MAX, MarketParameters, MarketPlace
+from market.parameters import MarketParameters, MarketPlace
 from market.rounds import delegated_rounds
 from market.sharing import share
+from market.units import WattHours
 from wasp.request import call
 from wasp.vm.contract import Sandbox
+
+RESIDUAL_MAX: WattHours = 10**12
+"""Wh of the largest residual (1 TWh): no grid, and far from every bound of the encoding."""
 
 
 class Parent:
@@ -56,9 +60,7 @@ class Parent:
         """
         require_sender(sandbox, *self._place.children)
         child, gate = sandbox.caller, self.first_due(interval)
-        require(
-            1 <= energy <= CONNECTION_MAX, "bad_energy", f"a residual of {energy} Wh, 1 to {CONNECTION_MAX} expected"
-        )
+        require(1 <= energy <= RESIDUAL_MAX, "bad_energy", f"a residual of {energy} Wh, 1 to {RESIDUAL_MAX} expected")
         require(sandbox.timestamp < gate, "late", f"residuals are accepted before {gate}")
         known = ChildRequest.read(sandbox, "request", interval, child, side)
         require(known is None, "duplicate", f"interval {interval} has a residual of {child} already")

@@ -7,6 +7,7 @@ pay becomes a *debt*: a record, not a token.
    all: above zero the home owes, below zero the utility does. What both owe each other cancels.
 2. A debt is paid first from the next credit that the contract makes. The release of escrow is a credit.
 3. What the utility is credited goes first to the homes that it owes, in the order of the configuration.
+4. An account that took its mandate back can't pay: what it should have paid becomes a debt.
 
 Credits that do not come through the contract, such as a deposit, pay no debts. Invariant: no call here changes the sum of
 all accounts, and every call moves exactly the tokens that it names or records what is missing.
@@ -14,6 +15,7 @@ all accounts, and every call moves exactly the tokens that it names or records w
 
 from __future__ import annotations
 
+from ledger.kernel.rejection import Rejected
 from market.parameters import MarketPlace
 from market.sharing import share
 from market.units import MicroPence
@@ -51,9 +53,8 @@ class Purse:
     def charge(self, home: str, amount: MicroPence) -> None:
         """A home pays the utility: from its account what is there, the rest becomes a debt."""
         cancelled = min(amount, max(0, -debt_of(self._sandbox, home)))
-        paid = min(amount - cancelled, self._sandbox.balance(home))
+        paid = self._collect(home, amount - cancelled)
         if paid:
-            self._sandbox.collect(home, paid)
             self.credit_utility(paid)
         self._change_debt(home, amount - paid)
 
@@ -67,10 +68,7 @@ class Purse:
 
     def collect_from_utility(self, amount: MicroPence) -> MicroPence:
         """Take from the utility what it has of this amount into the contract's account, and tell how much it was."""
-        collected = min(amount, self._sandbox.balance(self._place.utility))
-        if collected:
-            self._sandbox.collect(self._place.utility, collected)
-        return collected
+        return self._collect(self._place.utility, amount)
 
     def credit_sellers(self, credits: dict[str, MicroPence], missing: MicroPence, interval: int) -> None:
         """Pay sellers all but what is missing, which the utility owes them in proportion to their credits."""
@@ -78,6 +76,19 @@ class Purse:
         for home, amount in credits.items():
             self.credit(home, amount - owed[home])
             self._change_debt(home, -owed[home])
+
+    def _collect(self, account: str, amount: MicroPence) -> MicroPence:
+        """Line 4: what the account has of this amount, if the contract still has its mandate."""
+        collected = min(amount, self._sandbox.balance(account))
+        if not collected:
+            return 0
+        try:
+            self._sandbox.collect(account, collected)
+        except Rejected as rejection:
+            if rejection.code != "mandate":
+                raise
+            return 0
+        return collected
 
     def _change_debt(self, home: str, change: MicroPence) -> None:
         if not change:

@@ -330,12 +330,31 @@ def test_a_hierarchy_that_is_no_tree_is_refused_with_all_its_problems():
         "top has 1 homes and 1 children": ({"mg": "top", "top": None}, {"mg": home, "top": home}),
         "one is above itself": ({"one": "two", "two": "one"}, {}),
         "different names expected": ({"mg": None}, {"mg": (*home, *home)}),
+        "the connection of a is 0 Wh, 1 to 1000000000": ({"mg": None}, {"mg": (Home("a", 0),)}),
+        "the connection of a is 1000000001 Wh": ({"mg": None}, {"mg": (Home("a", 10**9 + 1),)}),
+        "mg has 501 participants, at most 500": ({"mg": None}, {"mg": tuple(Home(f"h{i}", 1) for i in range(501))}),
         "none of them utility": ({"mg": None}, {"mg": (Home("utility", 10),)}),
     }
     for problem, (parents, homes) in cases.items():
         with pytest.raises(Rejected, match=problem) as caught:
             market_places(parents, homes)
         assert caught.value.code == "bad_hierarchy"
+
+
+def test_a_place_at_the_bounds_is_one():
+    homes = tuple(Home(f"h{i}", 10**9) for i in range(500))
+    assert market_places({"mg": None}, {"mg": homes})["mg"].homes == homes
+
+
+def test_the_largest_clearing_fits_into_the_state():
+    homes = tuple(f"{'h' * 60}{i}" for i in range(500))
+    bench = MarketBench({"mg": None}, {"mg": homes}, market_of())
+    for home in homes:
+        bench.solo.submit(
+            "mg", bench.solo.sign("mg", home, "auction", "submit_order", 0, ASK, CONNECTION, 18_000, nonce=0)
+        )
+    bench.drain()
+    assert len(bench.clearing("mg").fills) == 500
 
 
 def test_the_level_of_a_chain_is_its_height():

@@ -379,7 +379,7 @@ def test_a_residual_is_taken_from_the_auction_of_a_child_once_with_its_escrow():
     assert inject("mg3", "auction", (0, ASK, 5), 1) is None
     assert inject("mg3", "auction", (0, ASK, 5), 1) == "duplicate"
     assert inject("mg4", "auction", (0, ASK, 0), 1) == "bad_energy"
-    assert inject("mg4", "auction", (0, ASK, 10**9 + 1), 1) == "bad_energy"
+    assert inject("mg4", "auction", (0, ASK, 10**12 + 1), 1) == "bad_energy"
     assert inject("mg4", "auction", (0, ASK, 5), 2) == "escrow"
     assert inject("mg4", "auction", (0, BID, 5), 5 * TARIFF.buy_price - 1) == "escrow"
     assert inject("mg4", "auction", (0, BID, 5), 5 * TARIFF.buy_price) is None

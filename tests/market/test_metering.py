@@ -118,6 +118,7 @@ def test_the_interval_is_closed_when_it_is_final_and_metered():
     bench.solo.advance_to(bench.market.metering_at(0))
     assert bench.view("mg", "interval", 0) == "closed"
     assert bench.view("mg", "open_intervals") == ()
+    assert [event.name for event in bench.solo.chains["mg"].events] == ["interval_final", "interval_metered"]
 
 
 # ------------------------------------------------------------------------------------------------------------- debts
@@ -210,6 +211,18 @@ def test_debts_of_a_home_and_of_the_utility_cancel():
     assert bench.reading("a", 1, 60).succeeded
     bench.drain()
     assert bench.view("mg", "debts") == (("a", 5 * BUY - 60 * SELL),)
+    bench.check()
+
+
+def test_a_home_that_took_its_mandate_back_runs_into_debt():
+    bench = alone(intervals=3, debt_max=5 * BUY - 1)
+    to_readings(bench)
+    assert bench.solo.post("mg", "a", "accounts", "revoke", "auction").succeeded
+    assert bench.reading("a", 0, -5).succeeded
+    bench.solo.advance_to(bench.market.opening_at(2))
+    assert bench.view("mg", "debts") == (("a", 5 * BUY),)
+    assert bench.order("a", 2, ASK, 1, 9_000).code == "debt"
+    bench.drain()
     bench.check()
 
 

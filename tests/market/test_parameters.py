@@ -8,6 +8,7 @@ from ledger.kernel.instant import HOUR, MINUTE
 from ledger.kernel.rejection import Rejected
 from market.bidders.bidder import Session
 from market.parameters import Home, MarketPlace
+from market.units import Tariff
 from tests.harness.market_bench import TARIFF, market_of
 
 
@@ -31,6 +32,7 @@ def test_the_calendar_counts_back_from_the_delivery():
         ({"round_length": 0}, "round_length is 0 microseconds, at least 1"),
         ({"delegated_rounds": 0}, "delegated_rounds is 0, 1 to 20"),
         ({"delegated_rounds": 21}, "delegated_rounds is 21, 1 to 20"),
+        ({"tariff": Tariff(10**8 + 1, 0)}, "the grid's buy price is 100000001, at most 100000000"),
         ({"tolerance": -1}, "tolerance is -1, at least 0"),
         ({"reading_grace": 0}, "reading_grace is 0 microseconds, at least 1"),
         ({"residual_grace": 0}, "residual_grace is 0 microseconds, at least 1"),
@@ -41,7 +43,10 @@ def test_the_calendar_counts_back_from_the_delivery():
         ({"gates": tuple(range(17, 0, -1))}, "gates has 17 levels, 1 to 16"),
         ({"gates": (MINUTE, MINUTE)}, "falling numbers expected"),
         ({"gates": (MINUTE, -1)}, "the last gate is 1 microseconds after delivery begins"),
-        ({"opening": 23 * MINUTE - 1}, "at least 1380000000 expected: 3 rounds of 60000000 before the gate at 1200000000"),
+        (
+            {"opening": 23 * MINUTE - 1},
+            "at least 1380000000 expected: 3 rounds of 60000000 before the gate at 1200000000",
+        ),
         ({"first_delivery": 30 * MINUTE - 1}, "first_delivery is 1799999999, at least 1800000000"),
         (
             {"opening": 80 * MINUTE + 1, "first_delivery": 2 * HOUR},
@@ -59,6 +64,7 @@ def test_a_market_that_cannot_be_is_refused_with_the_numbers(changes, problem):
 @pytest.mark.parametrize(
     "changes",
     [
+        {"tariff": Tariff(10**8, 0)},
         {"delegated_rounds": 1},
         {"delegated_rounds": 20},
         {"gates": (2, 1, 0)},

@@ -30,16 +30,28 @@ GRID = "grid"
 SIDES: Mapping[str, Side] = {"producers": ASK, "consumers": BID}
 
 
+def chains_of(tables: Tables) -> list[tuple[str, int]]:
+    """All chains that cleared or settled anything, with their levels: from the lowest level up, ``mg10`` after ``mg9``."""
+    levels: dict[str, int] = dict.fromkeys(tables.settlements.column("chain"), 0)
+    levels |= dict(tables.clearings.select("chain", "level"))
+    return sorted(levels.items(), key=lambda chain: (chain[1], natural(chain[0])))
+
+
+def natural(name: str) -> tuple[str, int]:
+    """Sorts names that end in a number by that number."""
+    word = name.rstrip("0123456789")
+    return word, int(name[len(word) :] or 0)
+
+
 def prices_of(tables: Tables) -> dict[str, dict[str, int | None]]:
     """The clearing prices of every chain: ``min``, ``mean`` (by energy, rounded), ``max``, and the ``matched_wh`` under them.
 
     Micro-pence per Wh; none where a chain matched nothing.
     """
-    found: dict[str, list[tuple[int, int]]] = {}
+    found: dict[str, list[tuple[int, int]]] = {chain: [] for chain, _ in chains_of(tables)}
     for chain, price, matched in tables.clearings.select("chain", "price", "matched_wh"):
-        prices = found.setdefault(chain, [])
         if price is not None and matched:
-            prices.append((price, matched))
+            found[chain].append((price, matched))
     return {chain: _price_range(prices) for chain, prices in found.items()}
 
 
@@ -79,7 +91,7 @@ def benefit_of(tables: Tables, tariff: Tariff) -> dict[str, Any]:
             sides[name] = _side_of_the_market(side, ordered, peer_to_peer, money, reserve(side, tariff))
         return sides
 
-    microgrids = list(dict.fromkeys(chain for chain, *_ in settled))
+    microgrids = sorted({chain for chain, *_ in settled}, key=natural)
     total = both_sides(microgrids)
     bought = total["consumers"]["peer_to_peer_wh"]
     return {

@@ -21,7 +21,7 @@ from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import HOUR, SECOND, Duration
 from market.orders import ASK, BID
 from market.units import Tariff
-from node.experiments.benefit import GRID
+from node.experiments.benefit import GRID, chains_of
 from node.experiments.drawing import (
     STYLE,
     WIDTH,
@@ -71,10 +71,9 @@ def day_figures(tables: Tables, market: Market) -> list[Drawing]:
 
 
 def chain_colours(tables: Tables) -> Colours:
-    """Microgrids and parent chains by the order of their names in the tables."""
-    microgrids = list(dict.fromkeys(tables.settlements.column("chain")))
-    levels = dict(sorted(dict.fromkeys(tables.clearings.select("chain", "level")), key=lambda row: int(row[1])))
-    return Colours(microgrids, [chain for chain in levels if chain not in microgrids])
+    """The colours of a run's chains: of its microgrids, and of the chains above them."""
+    chains = chains_of(tables)
+    return Colours([chain for chain, level in chains if not level], [chain for chain, level in chains if level])
 
 
 def intervals_of(tables: Tables) -> int:
@@ -112,7 +111,7 @@ def net_energy(tables: Tables, market: Market) -> Drawing:
         if metered is not None:
             supply[chain][interval] += max(0, metered)
             demand[chain][interval] += max(0, -metered)
-    chains = list(supply)[:PANELS_MAX]
+    chains = [chain for chain, _ in chains_of(tables) if chain in supply][:PANELS_MAX]
     with rc_context(STYLE):
         figure, axes = panels(len(chains), 1.15 if len(chains) <= 4 else 0.95, 1 if len(chains) <= 4 else 2)
         for place, chain in zip(axes, chains, strict=False):
@@ -165,13 +164,12 @@ def _net_energy_legend() -> list[Line2D | Patch]:
 
 def clearing_prices(tables: Tables, market: Market) -> Drawing:
     """One panel per chain: clearing prices, and the tentative prices of the rounds on the way to them."""
-    cleared: dict[str, list[tuple[int, int, bool]]] = {}
+    cleared: dict[str, list[tuple[int, int, bool]]] = {chain: [] for chain, _ in chains_of(tables)}
     for chain, interval, price, supply, demand in tables.clearings.select(
         "chain", "interval", "price", "supply_wh", "demand_wh"
     ):
-        prices = cleared.setdefault(chain, [])
         if price is not None:
-            prices.append((interval, price, demand > supply))
+            cleared[chain].append((interval, price, demand > supply))
     chains = [chain for chain in cleared if cleared[chain]][:PANELS_MAX]
     colours = chain_colours(tables)
     with rc_context(STYLE):
@@ -195,7 +193,7 @@ def clearing_prices(tables: Tables, market: Market) -> Drawing:
     caption = (
         "Clearing prices between what the main grid pays and what it charges. Faint: the tentative prices of the bidding "
         "rounds, from left to right towards the clearing price. No mark: one side of the market was empty."
-        f"{_left_out(len(cleared))}"
+        f"{_left_out(sum(map(bool, cleared.values())))}"
     )
     return finished(figure, "prices", caption, f"Clearing prices in pence per kWh. {'; '.join(ranges)}.")
 
@@ -229,13 +227,13 @@ def _draw_prices(place: Axes, prices: Sequence[tuple[int, int, bool]], market: M
 
 def _draw_grid_prices(axes: Sequence[Axes], market: Market) -> None:
     buy, sell = market.tariff.buy_price / 1000, market.tariff.sell_price / 1000
-    room = 0.16 * (buy - sell)
+    room = 0.2 * (buy - sell)
     for place in axes:
         place.set_ylim(sell - room, buy + room)
         for price in (buy, sell):
             place.axhline(price, color=light("ink"), linewidth=0.9, linestyle=(0, (5, 2)))
         for price, word, side in ((buy, "charges", "bottom"), (sell, "pays", "top")):
-            height = price + (room / 8 if side == "bottom" else -room / 8)
+            height = price + (room / 4 if side == "bottom" else -room / 4)
             text = f"main grid {word} {price:g}"
             place.text(0.99, height, text, transform=place.get_yaxis_transform(), ha="right", va=side, fontsize=7.5)
 

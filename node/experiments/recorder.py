@@ -13,7 +13,9 @@ from ledger.access import TransactionConfirmed
 from ledger.booking import BlockBooked
 from ledger.finality import BlockAccepted, BlockConfirmed
 from ledger.kernel.automaton import Fault, NodeId
+from ledger.kernel.encoding import unpack
 from ledger.kernel.instant import Instant
+from ledger.kernel.rejection import Rejected
 from ledger.transaction import Transaction
 from market.prosumer import RequestToSubmit
 from node.experiments.invariants import Invariants
@@ -26,7 +28,7 @@ from wasp.chain_interface import BatchProposed, BlockAnchored, BlocksUndone
 from wasp.chain_interface import BlockConfirmed as ChainBlockConfirmed
 from wasp.consensus.consensus import BatchDecided
 from wasp.mempool import RequestRefused
-from wasp.request import OffLedgerRequest
+from wasp.request import MESSAGE_CODEC, OffLedgerRequest, OnLedgerRequest
 from wasp.state import State
 
 Row = dict[str, Cell]
@@ -102,6 +104,24 @@ class Recorder:
         if output.entry_point == "submit_order":
             self.market.order_submitted(now, chain, node, request)
 
+    def _note_message(self, chain: str, request: OnLedgerRequest) -> None:
+        """A message of another chain, or one that came back. No household submitted it: its stages are the first member's."""
+        try:
+            message = MESSAGE_CODEC.decode(request.output.metadata)
+            parameters = unpack(message.call.parameters)
+        except Rejected:
+            return
+        interval = parameters[0] if type(parameters) is tuple and parameters else None
+        row: Row = {
+            "request": request.id.hex(),
+            "chain": chain,
+            "kind": "returned" if message.id.chain == chain else message.call.entry_point,
+            "account": message.id.chain,
+            "interval": interval if type(interval) is int else None,
+            "outcome": "unanswered",
+        }
+        self._requests.setdefault(request.id, row)
+
     def _stamp(self, row: Row | None, stage: str, now: Instant) -> None:
         if row is not None:
             row.setdefault(stage, now)
@@ -149,8 +169,11 @@ class Recorder:
             }
         self._chain_blocks[block.digest]["outcome"] = "open"
         for request in block.requests:
-            if type(request) is OffLedgerRequest:
+            if isinstance(request, OffLedgerRequest):
                 self._stamp_own(now, node, (request.id,), "anchored_us")
+            else:
+                self._note_message(fact.chain, request)
+                self._stamp(self._requests.get(request.id), "anchored_us", now)
         for receipt in fact.receipts:
             row = self._requests.get(receipt.request_id)
             if row is not None:
@@ -163,6 +186,8 @@ class Recorder:
         for request in block.requests:
             if type(request) is OffLedgerRequest:
                 self._stamp_own(now, node, (request.id,), "confirmed_us")
+            else:
+                self._stamp(self._requests.get(request.id), "confirmed_us", now)
         self.invariants.chain_block_confirmed(now, node, fact.chain, block, fact.anchor_id)
         if block.index <= self.confirmed[fact.chain]:
             return

@@ -83,7 +83,7 @@ def summarise(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime)
         "energy_wh": energy,
         "money_micropence": {"before": scenario.supply, "after": supply.pop() if len(supply) == 1 else sorted(supply)},
         "prices": prices_of(tables),
-        "benefit": benefit_of(tables, scenario.market.tariff.buy_price, scenario.market.tariff.sell_price),
+        "benefit": benefit_of(tables, scenario.market.tariff),
         "latency_us": _latencies(recorder),
         "chains": _chains(scenario, recorder),
         "missed_gates": {

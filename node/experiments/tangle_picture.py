@@ -25,6 +25,7 @@ from matplotlib.path import Path
 
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import SECOND, Instant
+from node.experiments.benefit import natural
 from node.experiments.drawing import STYLE, WIDTH, Drawing, empty_note, light, svg_of
 from node.experiments.tables import Tables
 
@@ -102,7 +103,7 @@ def tangle_picture(tables: Tables) -> Drawing:
             return Drawing(name, caption, caption, svg_of(figure, name, caption))
         blocks = _blocks_between(tables, *anchor.window)
         cone = _future_cone(blocks, anchor.block)
-        lanes = {issuer: lane for lane, issuer in enumerate(sorted({block.issuer for block in blocks}, key=_natural))}
+        lanes = {issuer: lane for lane, issuer in enumerate(sorted({block.issuer for block in blocks}, key=natural))}
         figure = Figure(figsize=(WIDTH, 1.35 + min(6.5, max(1.6, 0.55 * len(lanes)))))
         place = figure.subplots()
         places = _places(blocks, lanes, anchor)
@@ -139,12 +140,6 @@ def _future_cone(blocks: Sequence[PictureBlock], root: str) -> frozenset[str]:
         if not cone.isdisjoint(block.parents):
             cone.add(block.id)
     return frozenset(cone - {root})
-
-
-def _natural(issuer: str) -> tuple[str, int]:
-    """So that node 10 stands after node 9."""
-    word = issuer.rstrip("0123456789")
-    return word, int(issuer[len(word) :] or 0)
 
 
 def _places(

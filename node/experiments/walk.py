@@ -99,10 +99,11 @@ class _Walk:
         for stage, what, source in stages:
             if request[stage] is not None:
                 yield request[stage], home, what, source
-        blocks = [row for row in self._rows("chain_blocks", chain=chain) if row["decided_us"] is not None]
-        with_it = [row for row in blocks if request["decided_us"] and row["decided_us"] <= request["decided_us"]]
+        anchored = request["anchored_us"]
+        blocks = [row for row in self._rows("chain_blocks", chain=chain) if row["anchored_us"] and row["requests"]]
+        with_it = [row for row in blocks if anchored is not None and row["anchored_us"] <= anchored]
         if with_it:
-            yield from self._attached(max(with_it, key=lambda row: row["decided_us"]), "the anchor")
+            yield from self._attached(max(with_it, key=lambda row: row["anchored_us"]), "the anchor")
 
     def _attached(self, chain_block: dict[str, Any], what: str) -> Iterator[WalkStep]:
         """The block that carried an anchor into the Tangle, and the growth of weight over it."""

@@ -196,7 +196,7 @@ def verify_proof(root: Digest, contract: str, key: tuple[str | int, ...], value:
     if len(proof.levels) > LEVELS_MAX or any(len(level) != WIDTH - 1 for level in proof.levels):
         return False
     if proof.other is not None:
-        if value is not None or proof.other.path == path or not _same_place(proof.other.path, path, len(proof.levels)):
+        if value is not None or proof.other.path == path:
             return False
         node = _leaf_digest(proof.other.path, proof.other.value_digest)
     for depth in range(len(proof.levels) - 1, -1, -1):
@@ -232,10 +232,6 @@ def _path_of_leaf(leaf: _Leaf) -> Digest:
 def _digit(path: Digest, depth: int) -> int:
     byte = path[depth >> 1]
     return byte & 15 if depth & 1 else byte >> 4
-
-
-def _same_place(path: Digest, other: Digest, depth: int) -> bool:
-    return path.hex()[:depth] == other.hex()[:depth]
 
 
 def _leaf_digest(path: Digest, value_digest: Digest) -> Digest:

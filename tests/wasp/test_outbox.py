@@ -82,6 +82,9 @@ def test_a_message_that_the_chain_cannot_spare_waits_and_so_do_those_behind_it()
         send(draft, "a", 0, amount=amount)
     assert [entry.amount for entry in drain(draft, 100, 11)] == [3]
     assert [entry.amount for entry in drain(draft, 100, 10)] == [9, 1]
+    send(draft, "a", 1, amount=9)
+    send(draft, "a", 2, amount=1)
+    assert drain(draft, 100, 8) == ()
 
 
 def test_the_last_interval_only_grows():

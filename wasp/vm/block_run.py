@@ -129,8 +129,9 @@ class BlockRun:
 
     def _execute(self, request: Request) -> None:
         limits, asking = self.program.limits, asking_of(self.program, self.draft, request)
+        most = min(asking.gas_budget, limits.gas_request_max, limits.gas_block_max)
         room = limits.gas_block_max - self.gas
-        meter = GasMeter(min(asking.gas_budget, limits.gas_request_max, room))
+        meter = GasMeter(min(most, room))
         envelope = Draft(self.draft)
         if asking.attached:
             credit(envelope, asking.account, asking.attached)
@@ -141,7 +142,7 @@ class BlockRun:
             result, events = self._call(call, meter, asking, request)
         except Rejected as error:
             rejection = error
-        if meter.exhausted and room < min(asking.gas_budget, limits.gas_request_max):
+        if meter.exhausted and room < most:
             self._full = True  # the block's gas ended, not the request's
             self.skipped.append(request.id)
             return
@@ -197,8 +198,6 @@ class BlockRun:
 
     def _give_back(self, envelope: Draft, asking: Asking, call: Call) -> None:
         """Where the tokens of a failed on-ledger request go."""
-        if asking.home:
-            return  # they are with the contract that had sent them
         tokens = min(asking.attached, balance_of(envelope, asking.account))
         code = self.program.contracts.get(call.contract)
         if call.entry_point == RETURNED or (code is not None and call.entry_point in code.answers):

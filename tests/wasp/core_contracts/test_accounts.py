@@ -2,12 +2,15 @@
 
 import pytest
 
+from ledger.kernel.encoding import digest, encode
 from ledger.kernel.identity import deal_signer
 from ledger.kernel.instant import HOUR, MINUTE
 from ledger.kernel.rejection import Rejected
+from ledger.output import BasicOutput, ChainAddress, OutputId, SenderFeature, chain_id
 from tests.harness.probe import Probe
 from tests.harness.solo import NETWORK, Solo
 from wasp.core_contracts.accounts import balance_of, credit, debit, is_account, move, open_account, user_of
+from wasp.request import CrossChainMessage, MessageId, OnLedgerRequest, call
 from wasp.state import EMPTY_STATE
 from wasp.vm.draft import Draft
 from wasp.vm.genesis import genesis
@@ -15,9 +18,10 @@ from wasp.vm.program import Program
 
 
 def solo() -> Solo:
-    balances = {"mg1": {"home1": 100, "utility": 7}, "mg2": {"home2": 50}}
+    balances = {"mg1": {"home1": 100, "utility": 7}, "mg2": {"home2": 50}, "mg3": {"home1": 1}}
     contracts = {"probe": Probe()}
-    return Solo({"mg1": contracts, "mg2": contracts}, ("home1", "home2"), balances, {"mg1": {"utility": ("probe",)}})
+    chains = {"mg1": contracts, "mg2": contracts, "mg3": contracts}
+    return Solo(chains, ("home1", "home2"), balances, {"mg1": {"utility": ("probe",)}})
 
 
 def draft_with(**balances: int) -> Draft:
@@ -65,7 +69,7 @@ def test_genesis_opens_an_account_for_every_user_contract_chain_and_named_balanc
     state = solo().chains["mg1"].state
     names = {key[2] for key, _ in state.entries() if key[:2] == ("accounts", "balance")}
     core = {"accounts", "blocklog", "governance", "root"}
-    assert names == {*core, "probe", "home1", "home2", "utility", "mg2", "outbox"}
+    assert names == {*core, "probe", "home1", "home2", "utility", "mg2", "mg3", "outbox"}
     assert state.read("accounts", "total") == 107
 
 
@@ -173,4 +177,11 @@ def test_nobody_can_pretend_that_a_transfer_came_back():
     here.result("mg1", "home1", "accounts", "transfer_to_chain", "mg2", "home2", 20, None, allowance=20)
     assert here.post("mg1", "home1", "accounts", "returned", 0, "deposit", b"").code == "sender"
     assert here.post("mg1", "home1", "accounts", "returned", 5, "deposit", b"").code == "parameters"
+    for place, (chain, contract) in enumerate((("mg3", "accounts"), ("mg2", "probe"))):
+        message = CrossChainMessage(MessageId(chain, contract, 0), call("accounts", "returned", 0, "deposit", b""))
+        sender = SenderFeature(chain_id(NETWORK, chain), contract)
+        output = BasicOutput(1, ChainAddress(chain_id(NETWORK, "mg1")), sender=sender, metadata=encode(message))
+        here.submit("mg1", OnLedgerRequest(OutputId(digest("liar"), place), output))
+        here.run_block("mg1")
+        assert here.chains["mg1"].receipts[-1].code == "sender"
     assert here.balance("mg1", "home1") == 80

@@ -220,6 +220,12 @@ def test_a_return_to_a_contract_that_is_not_there_ends_with_governance():
         ({}, message(id=MessageId("region", "second", 3)), "region", "message"),
         ({"sender": SenderFeature(MG1, "probe")}, message(id=MessageId("mg1", "probe", 3)), GOVERNANCE, "message"),
         ({"sender": SenderFeature(MG1, "probe")}, message(), GOVERNANCE, "message"),
+        (
+            {"sender": SenderFeature(MG1, "gone"), "address": THEIRS, "expiration": Expiration(0, MINE)},
+            message(id=MessageId("mg1", "gone", 0)),
+            GOVERNANCE,
+            "message",
+        ),
     ],
 )
 def test_what_nobody_known_sent_or_what_lies_is_consumed_and_kept_safe(fields, metadata, account, code):

@@ -101,6 +101,40 @@ def test_a_request_whose_own_budget_ends_where_the_gas_of_the_block_ends_fails_a
     assert [receipt.code for receipt in execution.receipts] == ["gas"]
 
 
+def test_a_request_that_does_not_fit_ends_the_block_so_that_no_more_work_is_thrown_away():
+    outcomes = set()
+    for seed in range(8):
+        here = solo(limits=Limits(gas_block_max=100_000), seed=seed)
+        first = here.sign("mg1", "home1", "probe", "burn", 50_000, gas_budget=70_000)
+        large = here.sign("mg1", "home1", "probe", "burn", 60_000, nonce=1, gas_budget=70_000)
+        small = here.sign("mg1", "home2", "probe", "seen")
+        here.submit("mg1", first, large, small)
+        execution = here.run_block("mg1")
+        assert execution is not None
+        outcomes.add(tuple(sorted(name_of((first, large, small), request) for request in execution.block.requests)))
+    assert outcomes == {("first",), ("first", "small")}
+
+
+def name_of(requests, request) -> str:
+    return ("first", "large", "small")[requests.index(request)]
+
+
+def test_a_request_without_room_for_the_smallest_charge_waits():
+    here = solo(limits=Limits(gas_block_max=25_000))
+    here.submit("mg1", *[here.sign("mg1", "home1", "probe", "seen", nonce=n) for n in range(3)])
+    execution = here.run_block("mg1")
+    assert execution is not None
+    assert ([receipt.code for receipt in execution.receipts], len(execution.skipped)) == ([None, None], 1)
+
+
+def test_a_request_that_needs_more_than_a_whole_block_fails_and_is_not_skipped_for_ever():
+    here = solo(limits=Limits(gas_block_max=30_000))
+    here.submit("mg1", here.sign("mg1", "home1", "probe", "burn", 40_000))
+    execution = here.run_block("mg1")
+    assert execution is not None
+    assert [(receipt.code, receipt.gas) for receipt in execution.receipts] == [("gas", 30_000)]
+
+
 def test_the_gas_of_a_block_is_the_sum_of_its_receipts():
     here = solo()
     here.submit("mg1", *[here.sign("mg1", "home1", "probe", "burn", n * 30_000, nonce=n) for n in range(4)])

@@ -8,7 +8,9 @@ Up goes the *residual*, what a side could not match, as one order with the escro
    rising level, Wh refunded, and their money: the sale, or the escrow of those Wh less their cost; for refunds the escrow.
 3. The result that closes the request (lots and refunds add up to R) brings the lent token back. Results don't expire.
 4. Results are applied once each and in number order. One that comes early waits in the state.
-5. A residual that expired, or that the parent refused, comes back to ``returned``, and counts as refunded in full.
+5. A residual that expired, or that the parent refused, comes back to ``returned``, and counts as refunded in full. One
+   whose parent's gate has passed when its own gate is run (the chain was down) is not even sent. Each is a missed gate.
+   Where gas has a price, the parent keeps the fee of the refusal; the utility of the sending chain bears it.
 6. What is refunded is traded with the main grid by the microgrids, each on its own chain; parents pass refunds down.
 
 A result is taken by a request and applied by a due moment of the next chain block: passing it down may take more outputs
@@ -138,9 +140,13 @@ class Uplink:
         self._place = place
 
     def send_residual(self, interval: int, side: Side, energy: WattHours) -> bool:
-        """Line 1. False where there is no parent, or no token to lend: then the residual counts as refunded."""
+        """Line 1. False where there is no way up (no parent, its gate passed, no token to lend): it counts as refunded."""
         parent, sandbox = self._place.parent, self._sandbox
         if parent is None:
+            return False
+        gate = self._market.gate_at(interval, self._place.parent_level)
+        if sandbox.timestamp >= gate:
+            count(sandbox, chain_late=1)
             return False
         if side == ASK and not Purse(sandbox, self._place).collect_from_utility(LOAN):
             return False
@@ -148,7 +154,7 @@ class Uplink:
             parent,
             call(AUCTION, "submit_residual", interval, side, energy),
             escrow_of(side, energy, self._market.tariff),
-            self._market.gate_at(interval, self._place.parent_level) + self._market.residual_grace,
+            gate + self._market.residual_grace,
         )
         Residual(message.counter, energy, energy).write(sandbox, "residual", interval, side)
         sandbox.write("sent", message.counter, value=(interval, side))
@@ -169,7 +175,9 @@ class Uplink:
             "duplicate",
             f"result {number} has come before, or never will; {residual.next_number} is next",
         )
-        self._keep(interval, side, number, ResultRow(_checked_lots(lots), refunded, sandbox.attached))
+        row = ResultRow(_checked_lots(lots), refunded, sandbox.attached)
+        sandbox.take(row.money)
+        self._keep(interval, side, number, row)
 
     def take_returned(self, counter: int) -> None:
         """Line 5. Errors: ``Rejected`` with code ``stranger``, or ``unknown`` for a message that is not under way."""
@@ -180,7 +188,11 @@ class Uplink:
         residual = Residual.read(self._sandbox, "residual", interval, side)
         assert residual is not None, "a residual lives as long as its message"
         count(self._sandbox, chain_late=1)
-        self._keep(interval, side, residual.next_number, ResultRow((), residual.remaining, self._sandbox.attached))
+        sandbox, left = self._sandbox, residual.remaining
+        sandbox.take(sandbox.attached)
+        fee = answer_money(side, (), left, True, self._market.tariff) - sandbox.attached
+        money = sandbox.attached + (Purse(sandbox, self._place).collect_from_utility(fee) if fee > 0 else 0)
+        self._keep(interval, side, residual.next_number, ResultRow((), left, money))
 
     def apply_results(self, interval: int) -> list[AppliedResult]:
         """Line 4: apply what has come, as far as the numbers go without a gap."""
@@ -207,7 +219,6 @@ class Uplink:
         return all(residual is None or residual.remaining == 0 for residual in residuals)
 
     def _keep(self, interval: int, side: str, number: int, row: ResultRow) -> None:
-        self._sandbox.take(row.money)
         row.write(self._sandbox, "result", interval, side, number)
         agenda = agenda_of(self._sandbox).adding(self._sandbox.timestamp, interval, RESULTS_STEP)
         agenda.write(self._sandbox, "agenda")

@@ -348,7 +348,7 @@ def test_a_place_at_the_bounds_is_one():
 
 def test_the_largest_clearing_fits_into_the_state():
     homes = tuple(f"{'h' * 60}{i}" for i in range(500))
-    bench = MarketBench({"mg": None}, {"mg": homes}, market_of())
+    bench = MarketBench({"mg": None}, {"mg": homes}, market_of(rounds=1))
     for home in homes:
         bench.solo.submit(
             "mg", bench.solo.sign("mg", home, "auction", "submit_order", 0, ASK, CONNECTION, 18_000, nonce=0)

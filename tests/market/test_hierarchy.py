@@ -206,6 +206,34 @@ def test_a_residual_that_nobody_takes_expires_comes_back_and_is_traded_with_the_
     assert bench.solo.balance("mg2", "utility") == FUNDS - 700 * TARIFF.sell_price
 
 
+def test_a_chain_that_was_down_over_its_parents_gate_keeps_its_residual():
+    for late, missed in ((-1, (0, 0)), (0, (0, 1))):
+        bench = two(rounds=1)
+        bench.orders(0, {"a": (BID, 500, 9_000)})
+        bench.solo.offline.add("mg1")
+        gate = bench.market.gate_at(0, 1)
+        bench.solo.advance_to(gate + late)
+        bench.solo.run_block("mg1", gate + late)
+        bench.solo.offline.clear()
+        assert bench.missed("mg1") == missed
+        assert (bench.view("mg1", "residuals", 0) == ()) == (late == 0)
+        bench.drain()
+        bench.check()
+        assert bench.routes("mg1").grid_bought == 500
+        assert bench.missed("mg1") == (0, 1)
+
+
+def test_at_a_parent_too_supply_may_meet_demand():
+    bench = deep()
+    bench.orders(0, {"a": (BID, 300, 9_000), "c": (ASK, 300, 6_000), "e": (ASK, 400, 7_000)})
+    bench.to_gate(level=1)
+    assert bench.view("east", "residuals", 0) == ()
+    assert bench.view("east", "interval", 0) == "closed"
+    bench.drain()
+    bench.check()
+    assert bench.routes("mg1") == RoutesRow(0, ((1, 300, 0),), 0, 0, None)
+
+
 def test_in_the_middle_a_residual_that_comes_back_is_refunded_to_the_children():
     bench = deep()
     bench.orders(0, {"a": (BID, 900, 9_000), "c": (ASK, 300, 6_000), "e": (ASK, 400, 7_000)})
@@ -401,6 +429,19 @@ def test_a_message_that_was_never_sent_cannot_come_back():
         )
     assert bench.missed("mg1") == (0, 0)
     assert bench.view("mg1", "residuals", 0) == ((BID, 500, 500, 0, ()),)
+
+
+def test_the_fee_of_a_refusal_is_borne_by_the_utility():
+    bench = two()
+    bench.orders(0, {"a": (BID, 500, 9_000)})
+    bench.solo.offline.add("region")
+    bench.to_gate()
+    money = 500 * TARIFF.buy_price - 7
+    assert bench.inject("region", "auction", "mg1", "returned", (0, "submit_residual", b""), money) is None
+    bench.solo.advance(2)
+    assert bench.view("mg1", "interval", 0) == "final"
+    assert bench.solo.balance("mg1", "utility") == FUNDS + 500 * TARIFF.buy_price - 7
+    assert bench.solo.balance("mg1", "auction") == 0
 
 
 def test_a_message_comes_back_once():

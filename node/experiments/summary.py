@@ -189,7 +189,24 @@ def _seconds(microseconds: int | None) -> str:
 
 
 def _market_lines(summary: Mapping[str, Any]) -> list[str]:
-    return [f"{key}: {value}" for key, value in summary["benefit"].items()]
+    producers, consumers = summary["benefit"]["producers"], summary["benefit"]["consumers"]
+    rows = (
+        ("ordered, kWh", "wh", 1_000, ".1f"),
+        ("of it traded between peers, kWh", "peer_to_peer_wh", 1_000, ".1f"),
+        ("mean price, p/kWh", "mean_price", 1_000, ".2f"),
+        ("gain over the main grid, pence", "gain", 1_000_000, ".2f"),
+        ("gain / (grid price x peer kWh), %", "percent_of_peer_to_peer", 1, ".1f"),
+        ("gain / (grid price x all kWh), %", "percent_of_all", 1, ".1f"),
+    )
+    lines = ["market                               producers  consumers"]
+    for words, key, unit, form in rows:
+        cells = ["-" if side[key] is None else format(side[key] / unit, form) for side in (producers, consumers)]
+        lines.append(f"  {words:<34}" + "".join(f"{cell:>11}" for cell in cells))
+    lines.append("clearing price, p/kWh                min    mean     max")
+    for chain, prices in summary["prices"].items():
+        cells = ["-" if prices[key] is None else f"{prices[key] / 1_000:.2f}" for key in ("min", "mean", "max")]
+        lines.append(f"  {chain:<30}" + "".join(f"{cell:>8}" for cell in cells))
+    return lines
 
 
 def _latency_lines(summary: Mapping[str, Any]) -> list[str]:

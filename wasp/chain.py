@@ -129,7 +129,6 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         used: int = 0,
     ) -> None:
         self.name = name
-        self.network = network
         self.id = chain_id(network, name)
         self.committee = committee
         self.me = me
@@ -161,8 +160,6 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         assert chain.mempool.handle_input(ActiveStateMoved(active, ()), 0) is NOTHING
         chain.proposer.note_active_state()
         return chain
-
-    # ---------------------------------------------------------------------------------------------------------- doors
 
     def handle_input(self, input: ChainInput, now: Instant) -> Step[ChainOutput]:
         step: StepBuilder[ChainOutput] = StepBuilder()
@@ -215,6 +212,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
 
     def _conclude(self, step: StepBuilder[ChainOutput], now: Instant) -> Step[ChainOutput]:
         self._maybe_propose(step, now)
+        self._absorb_view(step, self.view.handle_input(BasesNeeded(self.batches.bases()), now), now)
         self._deadline = earliest(
             self.log.deadline,
             self.mempool.deadline,
@@ -223,8 +221,6 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             *[instance.deadline for instance in self.instances],
         )
         return step.build()
-
-    # --------------------------------------------------------------------------------------------------- what is read
 
     @property
     def active_block(self) -> ChainBlock:
@@ -260,8 +256,6 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             **self.view.status,
         }
 
-    # --------------------------------------------------------------------------------------- lines 1 to 3: proposals
-
     def _absorb_log(self, step: StepBuilder[ChainOutput], child: Step[IndexOpened], now: Instant) -> None:
         """Line 1."""
         for opened in step.add(child):
@@ -286,8 +280,6 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             step.outputs.append(BatchProposed(instance.log_index, proposal.requests))
             self._absorb_log(step, self.log.handle_input(IndexProposed(instance.log_index), now), now)
             self._absorb_instance(step, instance, instance.consensus.handle_input(ProposeBatch(proposal), now), now)
-
-    # ------------------------------------------------------------------------------------- lines 4 to 7: an instance
 
     def _handle_instance_message(
         self, sender: NodeId, log_index: int, path: Path, message: Value, now: Instant
@@ -320,8 +312,6 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
                         self._absorb_mempool(step, self.mempool.handle_input(find, now), now)
                 case ExecutionNeeded():
                     self._carry_out(step, instance, self.batches.want(output), now)
-                    needed = BasesNeeded(self.batches.bases())
-                    self._absorb_view(step, self.view.handle_input(needed, now), now)
                 case IndexSkipped():
                     step.outputs.append(output)
                     self.proposer.note_skipped(now)
@@ -362,8 +352,6 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         """The index needs nothing any more."""
         self.batches.forget(log_index)
         self._absorb_mempool(step, self.mempool.handle_input(ForgetRequests(log_index), now), now)
-
-    # ------------------------------------------------------------------------------ line 8: layer 1, and what follows
 
     def _absorb_view(self, step: StepBuilder[ChainOutput], child: Step[ChainViewOutput], now: Instant) -> None:
         for output in step.add(child):

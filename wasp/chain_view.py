@@ -147,8 +147,9 @@ class ChainView(Automaton[ChainViewInput, StateMessage, ChainViewOutput]):
                 step.add(self.states.hold(input.block, input.state))
                 self._follow(step, now)
             case BasesNeeded():
-                self._bases = input.blocks
-                self._seek(step, now)
+                if input.blocks != self._bases:
+                    self._bases = input.blocks
+                    self._seek(step, now)
             case _:
                 self._handle_ledger_update(step, input, now)
         return step.build()

@@ -109,8 +109,9 @@ class DecidedBatches:
         )
 
     def bases(self) -> tuple[Digest, ...]:
-        """The blocks of the bases that batches wait for."""
-        bases = [self.anchors.anchor(decided.batch.base.output_id) for decided in self._decided.values()]
+        """The blocks of the bases on which batches wait to be executed."""
+        waiting = [decided for decided in self._decided.values() if not decided.given]
+        bases = [self.anchors.anchor(decided.batch.base.output_id) for decided in waiting]
         return tuple([base.block for base in bases if base is not None])
 
     @property

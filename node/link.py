@@ -94,7 +94,7 @@ class Link(Generic[Payload]):
         if header.session < self._peer_session:
             return False
         if header.session > self._peer_session:
-            self._peer_session, self._through, self._beyond = header.session, max(header.oldest - 1, 0), 0
+            self._peer_session, self._through, self._beyond = header.session, 0, 0
         self._doublings = 0
         if header.acknowledged_session == self._session:
             self._release(header, now)
@@ -102,7 +102,7 @@ class Link(Generic[Payload]):
             return False
         if self._acknowledge_at is None:
             self._acknowledge_at = now + self._parameters.acknowledge_after
-        self._skip_to(min(header.oldest, header.sequence) - 1)
+        self._skip_to(header.oldest - 1)
         place = header.sequence - self._through - 1
         if place < 0 or self._beyond >> place & 1 or place >= self._parameters.unacknowledged_max:
             return False

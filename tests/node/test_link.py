@@ -107,6 +107,28 @@ def test_a_restarted_receiver_starts_where_the_sender_still_holds_frames():
     assert restarted.send("c", 3 * D).acknowledged == 2
 
 
+def test_an_acknowledgement_of_a_former_life_releases_nothing():
+    former: Link[str] = Link(1, PARAMETERS)
+    receiver: Link[str] = Link(1, PARAMETERS)
+    receiver.receive(former.send("a", 0), D)
+    acknowledgement = receiver.send("x", D)
+    restarted: Link[str] = Link(2, PARAMETERS)
+    restarted.send("b", D)
+    assert restarted.receive(acknowledgement, 2 * D)
+    assert restarted.unacknowledged == 1
+
+
+def test_a_frame_that_was_sent_twice_tells_nothing_of_the_round_trip():
+    one: Link[str] = Link(1, PARAMETERS)
+    other: Link[str] = Link(1, PARAMETERS)
+    header = one.send("a", 0)
+    one.handle_timer(SECOND)
+    other.receive(header, SECOND + D)
+    one.receive(other.send("b", SECOND + D), SECOND + 2 * D)
+    one.send("c", 2 * SECOND)
+    assert one.deadline == 2 * SECOND + PARAMETERS.resend_initial
+
+
 def test_the_oldest_frame_is_given_up_when_too_many_wait_and_the_receiver_does_not_wait_for_it():
     sender: Link[int] = Link(1, LinkParameters(unacknowledged_max=3))
     headers = [sender.send(number, 0) for number in range(4)]

@@ -57,6 +57,33 @@ def test_a_crash_loses_what_waits_for_the_cpu():
     assert runtime.counters.lost_inputs == 1
 
 
+def test_what_a_former_life_was_computing_does_not_leave_after_the_restart():
+    faults = (Crash(50, A), Restart(60, A))
+    runtime, log = simulate(2, hardware={A: toy_profile(frame=100_000_000)}, faults=faults)
+    runtime.inject(A, Say((B,), ToyPong(1)))
+    runtime.run_until(10_000_000)
+    assert log.entries == []
+
+
+def test_what_a_former_life_had_not_delivered_is_forgotten_with_it():
+    faults = (Partition(0, ((A,), (B,))), Crash(100_000, A), Restart(200_000, A), Heal(300_000))
+    runtime, log = simulate(2, faults=faults)
+    runtime.inject(A, Say((B,), ToyPong(1)), at=50_000)
+    runtime.inject(A, Say((B,), ToyPong(2)), at=250_000)
+    runtime.run_until(10_000_000)
+    assert numbers(log.heard(B)) == [2]
+
+
+def test_a_restarted_host_does_not_wait_for_the_mining_of_its_former_life():
+    effects = {Heard: lambda node, need, stream: Effect(1, need.message, mines=True) if need.message > 1 else None}
+    faults = (Crash(5_000, A), Restart(6_000, A))
+    runtime, log = simulate(1, effects=effects, faults=faults)
+    runtime.inject(A, 1_000_000)
+    runtime.inject(A, 10_000, at=7_000)
+    runtime.run_until_idle(FOREVER)
+    assert log.heard(A) == [(0, 1_000_000), (7_000, 10_000), (17_000, 1)]
+
+
 def test_what_arrives_at_a_machine_that_is_down_is_lost_and_counted():
     runtime, log = simulate(2, faults=(Crash(100, B),))
     runtime.inject(A, Say((B,), ToyPong(1)), at=0)

@@ -43,6 +43,24 @@ def test_a_multicast_is_heard_by_oneself_at_once_and_answered_by_the_others_afte
     assert_frames_add_up(runtime)
 
 
+def test_messages_to_oneself_are_handled_in_order_before_what_waits():
+    class Chatter(Talker):
+        def handle_message(self, sender: NodeId, path: Path, message: Any, now: Instant) -> Step[Any]:
+            heard = (Heard(sender, message, now),)
+            if message.number >= 3:
+                return Step(outputs=heard)
+            own = [Envelope((A,), PATH, ToyPong(10 * message.number + place)) for place in (3, 4)]
+            return Step(messages=own, outputs=heard)
+
+    runtime, log = simulate(1, lambda me, boot: Chatter(me))
+    for number in (1, 2):
+        runtime.inject(A, Say((A,), ToyPong(number)))
+    runtime.run_until_idle(FOREVER)
+    heard = [output.message for _, _, output in log.entries]
+    said = "said"
+    assert [entry if entry == said else entry.number for entry in heard] == [said, 1, 13, 14, said, 2, 23, 24]
+
+
 @pytest.mark.parametrize("n", [1, 4, 16])
 def test_r_rounds_of_all_to_all_take_r_delays_and_one_frame_per_pair_and_round(n: int):
     runtime, log = simulate(n, lambda me, boot: Rounds(me, names(n), 10))

@@ -87,9 +87,9 @@ class LedgerHost(Automaton[Any, Any, Any]):
 
     def handle_timer(self, now: Instant) -> Step[Any]:
         step: StepBuilder[Any] = StepBuilder()
-        if _is_due(self.tangle, now):
+        if _has_come(self.tangle.deadline, now):
             self._absorb_tangle(step, self.tangle.handle_timer(now), now)
-        if _is_due(self.server, now):
+        if _has_come(self.server.deadline, now):
             self._absorb_server(step, self.server.handle_timer(now), now)
         return step.build()
 
@@ -122,6 +122,9 @@ class Household(Automaton[Any, Value, Any]):
         self._home_chain = self._chain_list[0] if chains else None
         self._execute = execute
         self._started = False
+        self._client_deadline = client.deadline
+        self._chain_deadlines: dict[str, Instant | None] = {chain.name: chain.deadline for chain in chains}
+        self._prosumer_deadline: Instant | None = None
 
     def handle_input(self, input: Any, now: Instant) -> Step[Any]:
         """A request of the owner, for the household's own chain."""
@@ -135,6 +138,7 @@ class Household(Automaton[Any, Value, Any]):
         if chain is not None:
             child = chain.handle_message(sender, path, message, now)
             if not child.outputs:
+                self._chain_deadlines[chain.name] = chain.deadline
                 return child
             step: StepBuilder[Any] = StepBuilder()
             self._absorb_chain(step, chain, child, now)
@@ -150,22 +154,22 @@ class Household(Automaton[Any, Value, Any]):
         if not self._started:
             self._started = True
             self._maybe_advance(step, now)
-        if _is_due(self.client, now):
+        if _has_come(self._client_deadline, now):
             self._absorb_client(step, self.client.handle_timer(now), now)
         for chain in self._chain_list:
-            if _is_due(chain, now):
+            if _has_come(self._chain_deadlines[chain.name], now):
                 self._absorb_chain(step, chain, chain.handle_timer(now), now)
-        if self.prosumer is not None and _is_due(self.prosumer, now):
+        if self.prosumer is not None and _has_come(self._prosumer_deadline, now):
             self._absorb_prosumer(step, self.prosumer.handle_timer(now), now)
         return step.build()
 
     @property
     def deadline(self) -> Instant | None:
-        prosumer = None if self.prosumer is None else self.prosumer.deadline
-        return earliest(self.client.deadline, prosumer, *[chain.deadline for chain in self._chain_list])
+        return earliest(self._client_deadline, self._prosumer_deadline, *self._chain_deadlines.values())
 
     def _absorb_client(self, step: StepBuilder[Any], child: Step[Any], now: Instant) -> None:
         """What layer 1 says is for the chain that it names, or for all."""
+        self._client_deadline = self.client.deadline
         for update in step.add(child):
             chain_id = getattr(update, "chain", None)
             for chain in self._chain_list:
@@ -174,6 +178,7 @@ class Household(Automaton[Any, Value, Any]):
 
     def _absorb_chain(self, step: StepBuilder[Any], chain: Chain, child: Step[Any], now: Instant) -> None:
         if child is NOTHING:
+            self._chain_deadlines[chain.name] = chain.deadline
             return
         advanced = False
         outputs = deque(step.add(child))
@@ -189,6 +194,7 @@ class Household(Automaton[Any, Value, Any]):
                 case _:
                     advanced = advanced or isinstance(output, BlockAnchored | BlocksUndone)
                     step.outputs.append(ChainFact(chain.name, output))
+        self._chain_deadlines[chain.name] = chain.deadline
         if advanced and chain is self._home_chain:
             self._maybe_advance(step, now)
 
@@ -202,6 +208,8 @@ class Household(Automaton[Any, Value, Any]):
         self._absorb_prosumer(step, self.prosumer.handle_input(advanced, now), now)
 
     def _absorb_prosumer(self, step: StepBuilder[Any], child: Step[RequestToSubmit], now: Instant) -> None:
+        assert self.prosumer is not None
+        self._prosumer_deadline = self.prosumer.deadline
         for output in step.add(child):
             step.outputs.append(output)
             assert self._home_chain is not None
@@ -209,6 +217,5 @@ class Household(Automaton[Any, Value, Any]):
             self._absorb_chain(step, self._home_chain, submitted, now)
 
 
-def _is_due(automaton: Automaton[Any, Any, Any], now: Instant) -> bool:
-    deadline = automaton.deadline
+def _has_come(deadline: Instant | None, now: Instant) -> bool:
     return deadline is not None and deadline <= now

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
 from pathlib import Path
 
 from ledger.kernel.encoding import Frozen
@@ -90,6 +91,7 @@ def worst_day(path: Path, section: DataSection, data: str, rows_per_day: int) ->
     return max(totals)
 
 
+@lru_cache(maxsize=4)
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:

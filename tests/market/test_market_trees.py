@@ -99,7 +99,7 @@ def expected_routes(bench, orders, offline, interval):
     return routes
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @given(st.data())
 def test_energy_and_money_add_up_over_random_trees_and_nothing_is_left_unsettled(data):
     parents, homes = data.draw(trees())
@@ -132,7 +132,7 @@ def test_energy_and_money_add_up_over_random_trees_and_nothing_is_left_unsettled
     assert all(price is None or TARIFF.lowest_price <= price <= TARIFF.highest_price for price in prices)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.data())
 def test_nobody_on_either_side_of_a_microgrid_loses_by_the_hierarchy(data):
     """The short side gains nothing by it, and the long side loses nothing, but for one unit of rounding."""

@@ -131,8 +131,9 @@ class SimulatedRuntime:
     @property
     def transcript(self) -> bytes:
         """The digest of all that the machines handled and sent so far, in order."""
-        self._digest_order()
-        return self._transcript.copy().digest()
+        so_far = self._transcript.copy()
+        so_far.update(self._packed_order())
+        return so_far.digest()
 
     def host(self, node: NodeId) -> Any:
         """The automaton that runs at this node; None while the node is down."""
@@ -236,11 +237,11 @@ class SimulatedRuntime:
                 order.append(machine.place << 32 | len(machine.inbox))
                 self._turn(machine, now)
         if len(order) > ORDER_KEPT_MAX:
-            self._digest_order()
+            self._transcript.update(self._packed_order())
+            order.clear()
 
-    def _digest_order(self) -> None:
-        self._transcript.update(pack(f"<{len(self._order)}q", *self._order))
-        self._order.clear()
+    def _packed_order(self) -> bytes:
+        return pack(f"<{len(self._order)}q", *self._order)
 
     def _turn(self, machine: Machine, now: Instant) -> None:
         """Lines 1 to 4."""

@@ -64,9 +64,16 @@ def test_a_run_is_the_same_in_another_process_under_another_hash_seed():
 
 
 def test_reading_the_transcript_does_not_change_it():
-    runtime, _ = simulate(2)
-    runtime.inject(NODES[0], Say(NODES[:2], ToyPing(1)))
-    before = runtime.transcript
-    assert runtime.transcript == before
-    runtime.run_until(10**6)
-    assert runtime.transcript != before
+    def final(reads: int) -> bytes:
+        runtime, _ = simulate(2)
+        for instant in range(0, 100_000, 10_000):
+            runtime.inject(NODES[0], Say(NODES[:2], ToyPing(instant)), at=instant)
+        seen = set()
+        for read in range(reads):
+            runtime.run_until(25_000 * read)
+            seen.add(runtime.transcript)
+        assert len(seen) == reads
+        runtime.run_until(10**6)
+        return runtime.transcript
+
+    assert final(reads=0) == final(reads=4)

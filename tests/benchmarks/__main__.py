@@ -9,12 +9,13 @@ import json
 import platform
 from collections.abc import Sequence
 
-from tests.benchmarks import consensus, kernel, runtime
+from tests.benchmarks import consensus, execution, kernel, runtime
 from tests.benchmarks.rate import Benchmark, rate_of
 
 AREAS: dict[str, Sequence[Benchmark]] = {
     "kernel": kernel.BENCHMARKS,
     "consensus": consensus.BENCHMARKS,
+    "execution": execution.BENCHMARKS,
     "runtime": runtime.BENCHMARKS,
 }
 

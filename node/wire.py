@@ -17,13 +17,13 @@ from ledger.kernel.automaton import Path
 from ledger.kernel.encoding import FRAME_SIZE_MAX, Codec, Value
 from ledger.tangle import TangleMessage
 from node.link import LinkHeader
+from wasp.chain_view import ViewMessage
 from wasp.committee_log import CommitteeLogMessage
 from wasp.consensus.consensus import ConsensusMessage
 from wasp.mempool import MempoolMessage
-from wasp.state_manager import StateMessage
 
 HostMessage: TypeAlias = (
-    TangleMessage | AccessMessage | ConsensusMessage | CommitteeLogMessage | MempoolMessage | StateMessage
+    TangleMessage | AccessMessage | ConsensusMessage | CommitteeLogMessage | MempoolMessage | ViewMessage
 )
 """Every message that hosts exchange. A new module with messages is added here."""
 Packet: TypeAlias = tuple[Path, Value]

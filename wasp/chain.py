@@ -36,6 +36,7 @@ from ledger.kernel.instant import Instant, earliest
 from ledger.kernel.rng import Stream
 from ledger.kernel.threshold import ThresholdKey
 from ledger.output import AnchorOutput, OutputId, chain_id
+from wasp.anchor_search import AnchorAnswer, AnchorQuery, AnchorSearch
 from wasp.anchoring import AnchorView, anchor_of
 from wasp.chain_block import ChainBlock
 from wasp.chain_interface import (
@@ -47,7 +48,6 @@ from wasp.chain_interface import (
     ExecutionCompleted,
 )
 from wasp.chain_view import (
-    BasesNeeded,
     BlockExecuted,
     ChainView,
     ChainViewOutput,
@@ -105,6 +105,7 @@ _MESSAGES: dict[str | int, tuple[type[Value], ...]] = {
     "log": (NextIndexVote,),
     "mempool": (SharedRequest, RequestQuery, RequestAnswer),
     "state": (ChainBlockQuery, ChainBlockAnswer),
+    "anchors": (AnchorQuery, AnchorAnswer),
 }
 
 
@@ -141,8 +142,9 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         self.mempool = Mempool(path, committee, me, verifier, inbox, state, pool, sharing, rng)
         states = StateManager((name, "state"), committee, me, genesis_block, genesis_state, parameters.fetching, rng)
         anchors = AnchorView(anchor_of(*genesis_anchor), parameters.unconfirmed_anchors_max)
+        search = AnchorSearch((name, "anchors"), committee, me, verifier, anchors, parameters.fetching, rng)
         publisher = Publisher(committee.index[me], committee.n, parameters.publication)
-        self.view = ChainView(name, anchors, states, inbox, publisher, genesis_block)
+        self.view = ChainView(name, anchors, states, search, inbox, publisher, genesis_block)
         self.instances = Instances(committee, parameters.instances_kept, parameters.instances_ahead_max, used)
         self.batches = DecidedBatches(name, network, anchors, states)
         self.proposer = Proposer(program, self.view, self.mempool, parameters.policy, parameters.batch_delay)
@@ -189,7 +191,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
                 self._absorb_log(step, self.log.handle_message(sender, path, message, now), now)
             case SharedRequest() | RequestQuery() | RequestAnswer():
                 self._absorb_mempool(step, self.mempool.handle_message(sender, path, message, now), now)
-            case ChainBlockQuery() | ChainBlockAnswer():
+            case ChainBlockQuery() | ChainBlockAnswer() | AnchorQuery() | AnchorAnswer():
                 self._absorb_view(step, self.view.handle_message(sender, path, message, now), now)
         return self._conclude(step, now)
 
@@ -212,7 +214,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
 
     def _conclude(self, step: StepBuilder[ChainOutput], now: Instant) -> Step[ChainOutput]:
         self._maybe_propose(step, now)
-        self._absorb_view(step, self.view.handle_input(BasesNeeded(self.batches.bases()), now), now)
+        self._absorb_view(step, self.view.handle_input(self.batches.bases(), now), now)
         self._deadline = earliest(
             self.log.deadline,
             self.mempool.deadline,

@@ -10,7 +10,7 @@ layer 1. Both move along the tree of blocks: from the old place down to the comm
     2  layer 1 confirms an anchor      it is a record, the view is trimmed to it
     3  layer 1 rejects one             the view forgets it and what was built on it
     4  executed here, or fetched       the block is held, a record
-    5  after each of these             move, tell what was undone, anchored, confirmed; seek the blocks that are missing
+    5  after each of these             move, tell what was undone, anchored, confirmed; seek what is missing
 
 Invariants: the confirmed block only moves to descendants. What is undone is told before what is anchored, and a block is
 anchored before it is confirmed.
@@ -37,6 +37,7 @@ from ledger.kernel.encoding import Digest, Frozen, Value
 from ledger.kernel.instant import Instant, earliest
 from ledger.output import OutputId
 from ledger.transaction import Transaction
+from wasp.anchor_search import AnchorAnswer, AnchorMessage, AnchorQuery, AnchorSearch, SeekAnchors
 from wasp.anchoring import Anchor, AnchorView, anchor_made_by, anchor_of
 from wasp.chain_block import ChainBlock
 from wasp.chain_interface import (
@@ -51,7 +52,7 @@ from wasp.crosschain import Inbox
 from wasp.publishing import PublicationNeeded, Publisher
 from wasp.request import Request
 from wasp.state import State
-from wasp.state_manager import SeekBlocks, StateManager, StateMessage
+from wasp.state_manager import ChainBlockAnswer, ChainBlockQuery, SeekBlocks, StateManager, StateMessage
 
 
 class SignedAnchorLearned(Frozen):
@@ -68,9 +69,10 @@ class BlockExecuted(Frozen):
 
 
 class BasesNeeded(Frozen):
-    """Input: batches are to be executed on the states after these blocks, besides the tip's."""
+    """Input: batches are to be executed on the states after these blocks, and on anchors that are not in the view."""
 
-    blocks: tuple[Digest, ...]
+    blocks: tuple[Digest, ...] = ()
+    unknown: tuple[OutputId, ...] = ()
 
 
 class OutputsArrived(Frozen):
@@ -85,13 +87,14 @@ class ViewChanged(Frozen):
     moved: bool
 
 
+ViewMessage: TypeAlias = StateMessage | AnchorMessage
 ChainViewInput: TypeAlias = SignedAnchorLearned | BlockExecuted | BasesNeeded | LedgerUpdate
 ChainViewOutput: TypeAlias = (
     BlocksUndone | BlockAnchored | BlockConfirmed | PublicationNeeded | OutputsArrived | ViewChanged
 )
 
 
-class ChainView(Automaton[ChainViewInput, StateMessage, ChainViewOutput]):
+class ChainView(Automaton[ChainViewInput, ViewMessage, ChainViewOutput]):
     """One member's view of its chain."""
 
     def __init__(
@@ -99,6 +102,7 @@ class ChainView(Automaton[ChainViewInput, StateMessage, ChainViewOutput]):
         name: str,
         anchors: AnchorView,
         states: StateManager,
+        search: AnchorSearch,
         inbox: Inbox,
         publisher: Publisher,
         genesis: ChainBlock,
@@ -108,6 +112,7 @@ class ChainView(Automaton[ChainViewInput, StateMessage, ChainViewOutput]):
         self.name = name
         self.anchors = anchors
         self.states = states
+        self.search = search
         self.inbox = inbox
         self.publisher = publisher
         self.active = genesis
@@ -116,7 +121,7 @@ class ChainView(Automaton[ChainViewInput, StateMessage, ChainViewOutput]):
         self.confirmed_state = state
         self.synced = False
         """Whether layer 1 has told its confirmed view in this life."""
-        self._bases: tuple[Digest, ...] = ()
+        self._bases = BasesNeeded()
 
     def restore(self, values: Sequence[Value]) -> None:
         """Stand where the records of a former life end."""
@@ -147,29 +152,34 @@ class ChainView(Automaton[ChainViewInput, StateMessage, ChainViewOutput]):
                 step.add(self.states.hold(input.block, input.state))
                 self._follow(step, now)
             case BasesNeeded():
-                if input.blocks != self._bases:
-                    self._bases = input.blocks
+                if input != self._bases:
+                    self._bases = input
                     self._seek(step, now)
             case _:
                 self._handle_ledger_update(step, input, now)
         return step.build()
 
-    def handle_message(self, sender: NodeId, path: Path, message: StateMessage, now: Instant) -> Step[ChainViewOutput]:
+    def handle_message(self, sender: NodeId, path: Path, message: ViewMessage, now: Instant) -> Step[ChainViewOutput]:
         step: StepBuilder[ChainViewOutput] = StepBuilder()
-        if step.add(self.states.handle_message(sender, path, message, now)):
-            self._follow(step, now)
+        match message:
+            case ChainBlockQuery() | ChainBlockAnswer():
+                if step.add(self.states.handle_message(sender, path, message, now)):
+                    self._follow(step, now)
+            case AnchorQuery() | AnchorAnswer():
+                for found in step.add(self.search.handle_message(sender, path, message, now)):
+                    self._handle_signed(step, found.transaction, now)
         return step.build()
 
     def handle_timer(self, now: Instant) -> Step[ChainViewOutput]:
         step: StepBuilder[ChainViewOutput] = StepBuilder()
-        fetched = step.add(self.states.handle_timer(now))
-        assert not fetched, "blocks come by messages"
+        found = [*step.add(self.states.handle_timer(now)), *step.add(self.search.handle_timer(now))]
+        assert not found, "blocks and anchors come by messages"
         step.outputs.extend(step.add(self.publisher.handle_timer(now)))
         return step.build()
 
     @property
     def deadline(self) -> Instant | None:
-        return earliest(self.states.deadline, self.publisher.deadline)
+        return earliest(self.states.deadline, self.search.deadline, self.publisher.deadline)
 
     @property
     def status(self) -> dict[str, str]:
@@ -247,8 +257,9 @@ class ChainView(Automaton[ChainViewInput, StateMessage, ChainViewOutput]):
         step.outputs.append(ViewChanged(left, entered, moved=bool(undone or anchored)))
 
     def _seek(self, step: StepBuilder[ChainViewOutput], now: Instant) -> None:
-        sought = dict.fromkeys([self.anchors.tip.block, self.anchors.confirmed.block, *self._bases])
+        sought = dict.fromkeys([self.anchors.tip.block, self.anchors.confirmed.block, *self._bases.blocks])
         step.add(self.states.handle_input(SeekBlocks(tuple(sought)), now))
+        step.add(self.search.handle_input(SeekAnchors(self._bases.unknown), now))
 
     def _anchored(self, block: ChainBlock, above: ChainBlock | None) -> BlockAnchored:
         state = self.states.state(block.digest) or self.active_state

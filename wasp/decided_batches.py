@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from ledger.kernel.encoding import Digest
 from wasp.anchoring import AnchorView, anchor_essence
 from wasp.chain_interface import BlockExecutionNeeded, ExecutionCompleted
+from wasp.chain_view import BasesNeeded
 from wasp.consensus.batch_proposal import Batch
 from wasp.consensus.consensus import BatchExecuted, ExecutionNeeded, SuccessorKnown
 from wasp.state_manager import StateManager
@@ -108,11 +108,13 @@ class DecidedBatches:
             anchor_essence(self.network, base, execution.block, execution.funds, consumed, execution.outgoing)
         )
 
-    def bases(self) -> tuple[Digest, ...]:
-        """The blocks of the bases on which batches wait to be executed."""
-        waiting = [decided for decided in self._decided.values() if not decided.given]
-        bases = [self.anchors.anchor(decided.batch.base.output_id) for decided in waiting]
-        return tuple([base.block for base in bases if base is not None])
+    def bases(self) -> BasesNeeded:
+        """The bases on which batches wait to be executed: blocks of known ones, and anchors that are not known."""
+        waiting = [decided.batch.base.output_id for decided in self._decided.values() if not decided.given]
+        known = [(place, self.anchors.anchor(place)) for place in waiting]
+        blocks = [base.block for _, base in known if base is not None]
+        unknown = [place for place, base in known if base is None]
+        return BasesNeeded(tuple(dict.fromkeys(blocks)), tuple(dict.fromkeys(unknown)))
 
     @property
     def status(self) -> dict[int, str]:

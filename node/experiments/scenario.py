@@ -66,6 +66,7 @@ from wasp.anchoring import committee_address
 from wasp.chain import Chain
 from wasp.chain_block import ChainBlock, state_metadata_of
 from wasp.chain_interface import BlockExecutionNeeded, ChainParameters
+from wasp.chain_view import ViewMessage
 from wasp.committee import Committee
 from wasp.committee_log import CommitteeLogMessage, RecoveryTimes
 from wasp.consensus.consensus import ConsensusMessage
@@ -73,7 +74,6 @@ from wasp.core_contracts.accounts import total_of
 from wasp.mempool import MempoolMessage
 from wasp.publishing import PublicationTimes
 from wasp.state import State
-from wasp.state_manager import StateMessage
 from wasp.vm.execution import Execution, execute
 from wasp.vm.genesis import genesis, genesis_block
 from wasp.vm.program import Program
@@ -82,7 +82,7 @@ WARM_UP: Duration = MINUTE
 """Before the first market opens: chains find their first log index, clients their layer-1 hosts."""
 PARENT_FUNDS = 1_000_000
 """Micro-pence of the utility on a parent chain: it lends one with each surplus that goes up."""
-HostMessage = TangleMessage | AccessMessage | CommitteeLogMessage | MempoolMessage | StateMessage | ConsensusMessage
+HostMessage = TangleMessage | AccessMessage | CommitteeLogMessage | MempoolMessage | ViewMessage | ConsensusMessage
 """All messages between hosts."""
 
 

@@ -40,6 +40,7 @@ from wasp.chain_interface import (
     ChainParameters,
     ExecutionCompleted,
 )
+from wasp.chain_view import ViewMessage
 from wasp.committee import Committee
 from wasp.committee_log import CommitteeLogMessage, PeerReconnected, RecoveryTimes
 from wasp.consensus.consensus import ConsensusMessage
@@ -47,7 +48,6 @@ from wasp.core_contracts.accounts import total_of
 from wasp.mempool import MempoolMessage, SubmitRequest
 from wasp.publishing import PublicationNeeded
 from wasp.request import CrossChainMessage, MessageId, OffLedgerRequest, call, sign_request
-from wasp.state_manager import StateMessage
 from wasp.vm.contract import Contract, Due
 from wasp.vm.execution import execute
 from wasp.vm.genesis import genesis, genesis_block
@@ -56,7 +56,7 @@ from wasp.vm.program import Program
 NETWORK = "testnet"
 CHAIN = "mg1"
 OTHER = "mg2"
-CODEC: Codec[Any] = Codec(ConsensusMessage | CommitteeLogMessage | MempoolMessage | StateMessage)
+CODEC: Codec[Any] = Codec(ConsensusMessage | CommitteeLogMessage | MempoolMessage | ViewMessage)
 QUICK = ChainParameters(recovery=RecoveryTimes(2 * SECOND, 30 * SECOND))
 
 

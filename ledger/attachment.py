@@ -3,9 +3,13 @@
 1.  Activity: tips, as many as the profile's ``activity_parents``.
 2.  A payload: first the blocks that carry the unconfirmed transactions it spends from, so that its past cone has its
     inputs (strong where their branch is liked, else weak); then tips, to ``strong_parents`` and ``weak_parents``.
-3.  A payload with an open rival can't stand on tips that approve the rival: it takes the parents of the rival's first
-    block (GoShimmer: double spends reuse the parents of the earliest attachment).
-4.  No tip is young enough: the newest confirmed block, or if that is too old as well, the genesis.
+3.  No tip is young enough: the newest confirmed block, or if that is too old as well, the genesis.
+4.  A payload that this node does not like, because it likes a rival or dislikes what it spends from, is not attached: the
+    block would be a vote for it.
+
+Line 4 is a departure: GoShimmer attaches a double spend beside the earliest attachment of its rival. But whoever attaches
+also votes, and a validator that votes for both sides in turn undoes what others have counted on. So rivals arise only
+where they are submitted before they hear of each other, and whoever comes later waits for the outcome.
 
 The issuing time is the latest of the clock, the parents' and the transaction's.
 """
@@ -21,7 +25,7 @@ from ledger.kernel.rng import Stream
 from ledger.profile import Profile
 from ledger.tips import Demand, TipPools, TipSelection
 from ledger.transaction import Transaction
-from ledger.utxo import TransactionEntry, UtxoLedger
+from ledger.utxo import Standing, UtxoLedger
 
 
 class Attacher:
@@ -59,13 +63,28 @@ class Attacher:
         )
 
     def still_stands(self, essence: BlockEssence) -> bool:
-        """Whether the parents chosen before are still there, and approved."""
-        entries = self._dag.entries
+        """Whether the parents chosen before are still there, and liked."""
+        entries, likes = self._dag.entries, self._finality.likes
         if not all(id in entries for id in (*essence.strong, *essence.weak)):
             return False
-        if essence.payload is not None and self._open_rivals(essence.payload):
-            return True
-        return all(self._finality.likes(entries[id].branch) for id in essence.strong)
+        weak = [entries[id].payload for id in essence.weak]
+        return all(likes(entries[id].branch) for id in essence.strong) and all(
+            payload is None or (payload.standing is not Standing.REJECTED and likes(payload.conflicts))
+            for payload in weak
+        )
+
+    def may_attach(self, payload: Transaction) -> bool:
+        """Whether this node likes the payload, whose inputs it knows. (Line 4.)"""
+        known = self._ledger.transactions.get(payload.id)
+        if known is not None:
+            return self._finality.likes(known.conflicts)
+        for id in payload.essence.inputs:
+            source = self._ledger.outputs[id]
+            if any(rival.open for rival in source.spenders):
+                return False
+            if source.maker is not None and not self._finality.likes(source.maker.conflicts):
+                return False
+        return True
 
     # --------------------------------------------------------------------------------------------------------- parents
 
@@ -74,12 +93,7 @@ class Attacher:
         return strong or [self._fallback(oldest)], weak
 
     def _payload_parents(self, payload: Transaction, oldest: Instant) -> tuple[list[BlockEntry], list[BlockEntry]]:
-        rivals = self._open_rivals(payload)
         carriers = self._carriers(payload, oldest)
-        if rivals:
-            beside = self._parents_beside(rivals, oldest)
-            strong = _distinct([*carriers, *beside])[:PARENTS_MAX]
-            return strong or [self._fallback(oldest)], []
         liked = [carrier for carrier in carriers if self._finality.likes(carrier.branch)]
         tips, weak_tips = self._selection.select(self.pools, self._payload_demand, oldest, self._rng)
         strong = _distinct([*liked, *tips])[: max(len(liked), self._profile.strong_parents)] or [self._fallback(oldest)]
@@ -97,26 +111,6 @@ class Attacher:
                 liked = [block for block in fresh if self._finality.likes(block.branch)]
                 carriers += (liked or fresh)[:1]
         return _distinct(carriers)[: PARENTS_MAX - 1]
-
-    def _open_rivals(self, payload: Transaction) -> list[TransactionEntry]:
-        found: dict[bytes, TransactionEntry] = {}
-        for id in payload.essence.inputs:
-            source = self._ledger.outputs.get(id)
-            for spender in source.spenders if source is not None else ():
-                if spender.open and spender.id != payload.id:
-                    found[spender.id] = spender
-        return list(found.values())
-
-    def _parents_beside(self, rivals: list[TransactionEntry], oldest: Instant) -> list[BlockEntry]:
-        attached = [block for rival in rivals for block in self._dag.attachments.get(rival.id, ())]
-        entries = self._dag.entries
-        for block in sorted(attached, key=lambda block: block.place):
-            assert block.block is not None
-            known = [entries[id] for id in block.block.essence.strong if id in entries]
-            fresh = [parent for parent in known if parent.time >= oldest or parent is self._dag.genesis]
-            if fresh:
-                return fresh
-        return []
 
     def _fallback(self, oldest: Instant) -> BlockEntry:
         newest = self._dag.newest_confirmed

@@ -4,7 +4,8 @@
 2.  One block at a time, transactions first in the order of their coming: choose parents, ``PowNeeded``.
 3.  ``PowFound``: if the parents are still approved, sign and book; else choose again.
 4.  A transaction that is pending already is attached again if its last block is older than ``reattach_after``.
-5.  A transaction that can never be valid is rejected to whoever submitted it, and costs no proof of work.
+5.  A transaction that this node does not like, because of a rival, waits until that is decided.
+6.  A transaction that can never be valid is rejected to whoever submitted it, and costs no proof of work.
 
 A node that restarts does not know all of its own last blocks; where the difficulty depends on their number, it keeps
 quiet for one window.
@@ -66,11 +67,12 @@ class TransactionAttached(Frozen):
 
 
 class _Submission:
-    __slots__ = ("since", "transaction")
+    __slots__ = ("is_checked", "since", "transaction")
 
     def __init__(self, transaction: Transaction, since: Instant) -> None:
         self.transaction = transaction
         self.since = since
+        self.is_checked = False
 
 
 class Issuer:
@@ -137,22 +139,30 @@ class Issuer:
                 blocks = self._dag.attachments.get(id, ())
                 stuck = all(block.time < now - self._profile.reattach_after for block in blocks)
                 del self._submissions[id]
-                if stuck:
+                if stuck and self._attacher.may_attach(transaction):
                     return transaction
             elif standing is not None:
                 del self._submissions[id]
             elif self._ledger.missing(transaction):
                 if now >= submission.since + SUBMISSION_WAIT:
                     del self._submissions[id]
-            elif transaction.essence.timestamp <= now + self._profile.skew_max:
+            elif not self._is_valid(submission, builder):
                 del self._submissions[id]
-                if self._is_valid(transaction, builder):
+            elif transaction.essence.timestamp <= now + self._profile.skew_max:
+                if self._attacher.may_attach(transaction):
+                    del self._submissions[id]
                     return transaction
+                if now >= submission.since + SUBMISSION_WAIT:
+                    del self._submissions[id]
         return None
 
-    def _is_valid(self, transaction: Transaction, builder: StepBuilder[Any]) -> bool:
+    def _is_valid(self, submission: _Submission, builder: StepBuilder[Any]) -> bool:
+        """Whether it can still be confirmed; its unlocks are checked once."""
+        transaction = submission.transaction
         try:
-            validate(transaction, self._ledger.consumed(transaction), self._verifier)
+            if not submission.is_checked:
+                validate(transaction, self._ledger.consumed(transaction), self._verifier)
+                submission.is_checked = True
             for id in transaction.essence.inputs:
                 for spender in self._ledger.outputs[id].spenders:
                     if spender.won or spender.standing is Standing.CONFIRMED:
@@ -171,7 +181,7 @@ class Issuer:
         for submission in self._submissions.values():
             transaction = submission.transaction
             ready = transaction.essence.timestamp - self._profile.skew_max
-            if self._ledger.missing(transaction):
+            if self._ledger.missing(transaction) or not self._attacher.may_attach(transaction):
                 ready = submission.since + SUBMISSION_WAIT
             deadline = ready if deadline is None else min(deadline, ready)
         return deadline if deadline is None else max(deadline, self._quiet_until)
@@ -201,6 +211,9 @@ class Issuer:
         self._grinding = None
         payload = essence.payload
         if payload is not None and self._ledger.standing(payload.id) in (Standing.CONFIRMED, Standing.REJECTED):
+            return
+        if payload is not None and not self._attacher.may_attach(payload):
+            self._submissions[payload.id] = _Submission(payload, now)
             return
         if not self._attacher.still_stands(essence):
             self._grind(payload, now, builder)

@@ -66,8 +66,9 @@ class Profile(Frozen):
     """gamma: bits more per block of the issuer in its last window, in thousandths."""
     pow_window: Duration = 10 * SECOND
     """w: over which an issuer's blocks are counted."""
-    settling: Duration = 1 * SECOND
-    """How long a rival must have been ahead before a node changes its mind: longer than two network delays."""
+    settling: Duration = 2 * SECOND
+    """How long a rival must have been ahead before a node changes its mind: longer than two network delays, each with a
+    lost message that is asked for again."""
     skew_max: Duration = 2 * SECOND
     """Blocks further ahead of a node's clock wait."""
     reattach_after: Duration = 10 * SECOND

@@ -13,6 +13,7 @@ from ledger.utxo import Standing
 from tests.harness.lone_tangle import LoneTangle
 from tests.harness.payments import CHAINS, anchors, coins, genesis, move, payment, successor_of, to_chain
 
+SETTLING = GOSHIMMER_08.settling
 GENESIS = genesis(*coins(100, 200, 300), *anchors())
 
 
@@ -107,7 +108,7 @@ def test_rivals_stand_side_by_side_and_the_lower_id_is_liked_at_a_tie():
     node.hear_all(block_other, block_one)
     assert node.tangle.finality.weight_of(one.id) == node.tangle.finality.weight_of(other.id) == 1
     assert node.tangle.ledger.standing(one.id) is node.tangle.ledger.standing(other.id) is Standing.PENDING
-    node.later(SECOND)
+    node.later(SETTLING)
     assert node.tangle.finality.likes(frozenset({one.id}))
     assert not node.tangle.finality.likes(frozenset({other.id}))
     assert node.tangle.tips == (block_one.id,)
@@ -117,7 +118,7 @@ def test_the_heavier_rival_is_liked_whatever_its_id():
     node = LoneTangle(GENESIS, (1, 2, 1, 1))
     one, other, block_one, block_other = rivals(node)
     node.hear_all(block_one, block_other)
-    node.later(SECOND)
+    node.later(SETTLING)
     assert not node.tangle.finality.likes(frozenset({one.id}))
     assert node.tangle.finality.likes(frozenset({other.id}))
     assert node.tangle.tips == (block_other.id,)
@@ -129,8 +130,8 @@ def test_a_node_changes_its_mind_only_after_settling():
     node.hear_all(block_other, block_one)
     assert node.tangle.finality.likes(frozenset({other.id})), "it liked that when it was alone"
     assert node.tangle.tips == (block_other.id,)
-    assert node.tangle.deadline == node.now + SECOND
-    node.later(SECOND - 1)
+    assert node.tangle.deadline == node.now + SETTLING
+    node.later(SETTLING - 1)
     assert node.tangle.finality.likes(frozenset({other.id}))
     node.later(1)
     assert node.tangle.finality.likes(frozenset({one.id}))
@@ -201,7 +202,7 @@ def test_a_block_on_the_losing_side_is_not_confirmed_but_its_payload_can_be_save
     innocent = spend(1)
     carrier = node.block(1, block_other, payload=innocent)
     node.hear_all(block_one, block_other, carrier)
-    node.later(SECOND)
+    node.later(SETTLING)
     assert carrier.id not in node.tangle.tips
     assert [tip.id for tip in node.tangle._attacher.pools.weak.tips] == [carrier.id]
     supporters = [node.block(i, block_one, weak=(carrier,), time=node.now + 1) for i in (0, 2, 3)]

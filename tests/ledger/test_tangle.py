@@ -17,7 +17,9 @@ from ledger.access import (
     TransactionRejected,
     TransactionSeen,
 )
+from ledger.kernel.automaton import NodeId
 from ledger.kernel.instant import MILLISECOND, MINUTE, SECOND
+from ledger.kernel.rng import stream
 from ledger.snapshot import LedgerSnapshot
 from ledger.synchronisation import SyncPart
 from ledger.transaction import Transaction
@@ -345,3 +347,56 @@ def test_the_same_seed_gives_the_same_run():
 
     assert run(1) == run(1)
     assert run(1) != run(2)
+
+
+def a_scramble(network: TangleNetwork, seed: int) -> list[Any]:
+    """Two or three rivals and what spends from them, submitted anywhere within a moment."""
+    rng, made = stream(seed, "scramble"), []
+    for rival in range(rng.choice([2, 3])):
+        transaction = payment([GENESIS.output_id(0)], coins(60, 40), note=b"%d" % rival)
+        name = network.names[rng.randrange(len(network.names))]
+        network.submit(name, transaction)
+        made.append(transaction)
+        network.run(rng.randrange(200 * MILLISECOND))
+        if rng.random() < 0.5:
+            made.append(payment([transaction.output_id(0)], coins(60)))
+            network.submit(name, made[-1])
+    made.append(payment([GENESIS.output_id(1)], coins(200)))
+    network.submit(network.names[rng.randrange(len(network.names))], made[-1])
+    return made
+
+
+@pytest.mark.parametrize("validators", [4, 5, 6, 7])
+def test_rivals_and_what_spends_from_them_end_alike_at_all_nodes(validators):
+    for seed in range(40):
+        network = TangleNetwork(validators, GENESIS, seed=seed, codec=False)
+        network.run(3 * SECOND + seed * 40 * MILLISECOND)
+        made = a_scramble(network, seed)
+        network.run(60 * SECOND)
+        confirmed = [
+            {t.id for t in made if host.tangle.ledger.standing(t.id) is Standing.CONFIRMED}
+            for host in network.hosts.values()
+        ]
+        assert confirmed == [confirmed[0]] * validators, f"seed {seed}"
+        assert made[-1].id in confirmed[0], f"seed {seed}"
+        assert len(confirmed[0]) >= 2, f"seed {seed}: one of the rivals"
+        assert all(host.tangle.ledger.open_count == 0 for host in network.hosts.values()), f"seed {seed}"
+
+
+def test_a_node_does_not_vote_for_a_rival_of_what_it_likes_by_attaching_it():
+    network = TangleNetwork(4, GENESIS)
+    network.run(10 * SECOND)
+    one, other = (payment([GENESIS.output_id(0)], coins(100), note=note) for note in (b"one", b"other"))
+    network.submit("t0", one)
+    network.run(500 * MILLISECOND)
+    network.submit("t1", other)
+    network.run_until(lambda: settled_at(network, "t1", one))
+    network.run(SECOND)
+    assert [(o.transaction_id, o.code) for o in network.told("t1", TransactionRejected)] == [
+        (other.id, "conflict_lost")
+    ]
+    assert all(other.id not in host.tangle.ledger.transactions for host in network.hosts.values())
+
+
+def settled_at(network: TangleNetwork, name: str, transaction) -> bool:
+    return network.hosts[NodeId(name)].tangle.ledger.standing(transaction.id) is Standing.CONFIRMED

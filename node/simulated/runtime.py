@@ -106,8 +106,7 @@ class SimulatedRuntime:
         lossy = network.loses_frames or loses_frames(faults)
         self._link = link or (LinkParameters() if lossy else None)
         self._transcript = blake2b(digest_size=32)
-        self._instant = start
-        self._rounds_at_instant = 0
+        self._instant, self._rounds_at_instant = start, 0
         self._order: list[int] = []
         self.machines: dict[NodeId, Machine] = {}
         for place, (node, factory) in enumerate(hosts.items()):

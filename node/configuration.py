@@ -1,38 +1,54 @@
-"""The configuration of a scenario: a TOML file, checked whole before anything starts.
+"""The configuration of a scenario: its sections, their fields, defaults and bounds.
 
-Precedence: the defaults below, then the file, then ``--set key=value`` and ``--seed``. All errors are reported at once, each
-with the file, the line, the field, and what was expected. Durations are text with units ("90s", "1h30m", "25ms"),
-prices are p/kWh with at most three decimals, energy is Wh.
+Durations are text with units ("90s", "1h30m", "25ms"), prices are p/kWh with at most three decimals, energy is Wh. What a field
+alone can't tell is in ``node.configuration_checks``, how a file is read in ``node.configuration_file``.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from decimal import Decimal
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)  # fmt: skip
 
 from ledger.kernel.instant import Duration as Microseconds
-from node.toml_lines import line_of
+from ledger.kernel.rejection import Rejected
+from market.units import price_of
 
-_UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-_DURATION = re.compile(r"(?:\d+(?:us|ms|s|m|h|d))+")
-_DURATION_PART = re.compile(r"(\d+)(us|ms|s|m|h|d)")
+_UNITS = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
+_DURATION = re.compile(r"(?:[0-9]{1,18}(?:us|ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"([0-9]+)(us|ms|s|m|h|d)")
+DURATION_MAX: Microseconds = 3660 * _UNITS["d"]
+"""Ten years: longer than any series of readings, and instants stay far from the bounds of their encoding."""
 FieldPath = tuple[str | int, ...]
 UTILITY = "utility"
-"""The account of the main grid's supplier on every chain; no home or chain may have this name."""
+"""The account of the main grid's supplier on every chain."""
+NAME_EXPECTED = "a name: a letter, then letters, digits, - or _, at most 32"
 _NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
 
 
-class ConfigurationError(Exception):
-    """The configuration can't be used. ``problems`` has one line per problem."""
+class FieldProblem(NamedTuple):
+    """What is wrong with a field; where it stands is added by whoever has the file."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
+    field: FieldPath
+    message: str
+
+
+class ConfigurationError(Exception):
+    """The configuration, or a file that it names, can't be used. ``problems`` has one line, or one field, per problem."""
+
+    def __init__(self, problems: Sequence[str | FieldProblem]) -> None:
+        super().__init__("\n".join(problem if isinstance(problem, str) else str(problem[:]) for problem in problems))
         self.problems = tuple(problems)
 
 
@@ -42,15 +58,25 @@ def parse_duration(text: object) -> Microseconds:
     Errors: ``ValueError`` that says what was expected.
     """
     if isinstance(text, str) and _DURATION.fullmatch(text.strip()):
-        return sum(int(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+        duration = sum(int(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+        if duration > DURATION_MAX:
+            raise ValueError(f"expected a duration of at most {format_duration(DURATION_MAX)}, not {text!r}")
+        return duration
     raise ValueError(f'expected a duration such as "90s", "1h30m" or "25ms", not {text!r}')
+
+
+def _parse_positive(text: object) -> Microseconds:
+    duration = parse_duration(text)
+    if duration == 0:
+        raise ValueError(f"expected a duration above zero, not {text!r}")
+    return duration
 
 
 def format_duration(duration: Microseconds) -> str:
     """The shortest text that ``parse_duration`` reads back as this duration."""
     parts, rest = [], duration
-    for unit in ("d", "h", "m", "s", "ms", "us"):
-        number, rest = divmod(rest, _UNITS[unit])
+    for unit, size in _UNITS.items():
+        number, rest = divmod(rest, size)
         if number:
             parts.append(f"{number}{unit}")
     return "".join(parts) or "0s"
@@ -60,13 +86,15 @@ def _parse_price(value: object) -> Decimal:
     """A price in p/kWh; floats of TOML are taken by their shortest decimal form."""
     if isinstance(value, int | float | str | Decimal) and not isinstance(value, bool):
         try:
+            price_of(str(value))
             return Decimal(str(value))
-        except ArithmeticError:
-            pass
+        except Rejected as rejected:
+            raise ValueError(f"expected a price in p/kWh such as 18.9; {rejected.detail}") from None
     raise ValueError(f"expected a price in p/kWh such as 18.9, not {value!r}")
 
 
 Duration = Annotated[int, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+Positive = Annotated[int, BeforeValidator(_parse_positive), PlainSerializer(format_duration, return_type=str)]
 Price = Annotated[Decimal, BeforeValidator(_parse_price), PlainSerializer(str, return_type=str)]
 Name = Annotated[str, Field(pattern=_NAME)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -92,19 +120,23 @@ class DataSection(Section):
     """The households' energy: one CSV file, a row per step, two columns per home."""
 
     file: str
-    step: Duration = _UNITS["h"]
+    step: Positive = _UNITS["h"]
+    """The time of one row."""
     first_row: int = Field(default=0, ge=0)
     unit: Literal["Wh", "kWh"] = "Wh"
     load_column: str = "{home}.load_wh"
     generation_column: str = "{home}.generation_wh"
+    forecast: Literal["noisy", "perfect", "persistence"] = "noisy"
+    """What meters expect of an interval: the reading with an error, the reading, or that of the day before."""
     forecast_error: float = Field(default=0.1, ge=0.0, le=2.0)
+    """Of noisy forecasts: the standard deviation, relative to the reading."""
 
-    @model_validator(mode="after")
-    def _columns_name_the_home(self) -> DataSection:
-        for field in ("load_column", "generation_column"):
-            if "{home}" not in getattr(self, field):
-                raise ValueError(f'{field}: expected a column name with "{{home}}" in it')
-        return self
+    @field_validator("load_column", "generation_column")
+    @classmethod
+    def _column_names_the_home(cls, column: str) -> str:
+        if "{home}" not in column:
+            raise ValueError(f'expected a column name with "{{home}}" in it, not {column!r}')
+        return column
 
 
 class MarketSection(Section):
@@ -114,18 +146,18 @@ class MarketSection(Section):
     """What the main grid charges, p/kWh."""
     grid_sell_price: Price
     """What the main grid pays, p/kWh."""
-    interval: Duration = _UNITS["h"]
+    interval: Positive = _UNITS["h"]
     opening: Duration = 20 * _UNITS["m"]
     gate: Duration = 12 * _UNITS["m"]
     """Gate closure of the microgrids."""
     gate_step: Duration = 3 * _UNITS["m"]
     """How much later each next level closes."""
     rounds: int = Field(default=4, ge=1, le=20)
-    round_length: Duration = 1 * _UNITS["m"]
+    round_length: Positive = 1 * _UNITS["m"]
     """The last round ends at the gate."""
     delegated_rounds: int = Field(default=10, ge=1, le=20)
     """Rounds that a parent chain's contract runs on behalf of its children."""
-    reading_grace: Duration = 15 * _UNITS["m"]
+    reading_grace: Positive = 15 * _UNITS["m"]
     mechanism: Literal["full_match"] = "full_match"
     price_rule: Literal["competitive", "marginal_pair"] = "competitive"
     bidder: Literal["paper", "favourable"] = "paper"
@@ -141,12 +173,22 @@ class MarketSection(Section):
     """Micro-pence owed to the utility above which new orders are refused."""
 
 
-class HomeTable(Section):
-    """A household, where its name is not that of its data."""
+class HomeSection(Section):
+    """A household. A name alone stands for a home that is named as its data is."""
 
     name: Name
     data: str
+    """What stands for ``{home}`` in the column names."""
     generation_shift: Duration = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, home: Any) -> Any:
+        if isinstance(home, str):
+            return {"name": home, "data": home}
+        if not isinstance(home, dict | HomeSection):
+            raise ValueError(f'expected a home\'s name or {{ name = "...", data = "..." }}, not {home!r}')
+        return home
 
 
 class ChainSection(Section):
@@ -154,10 +196,11 @@ class ChainSection(Section):
 
     name: Name
     parent: Name | None = None
-    homes: tuple[Name | HomeTable, ...] = ()
+    homes: tuple[HomeSection, ...] = ()
     generation_shift: Duration = 0
     """The homes' generation is that of so much earlier in the data."""
     committee_size: int | None = Field(default=None, ge=1, le=100)
+    """Members of a parent chain's committee, where the usual number is not wanted."""
     offline: bool = False
     """No member of it ever runs: what is sent to it comes back."""
 
@@ -167,7 +210,9 @@ class LedgerSection(Section):
 
     nodes: int = Field(default=4, ge=1, le=200)
     profile: str = "goshimmer-0.8"
-    topology: Literal["complete", "ring", "watts-strogatz"] | tuple[tuple[int, int], ...] = "complete"
+    topology: Literal["complete", "ring", "watts-strogatz", "given"] = "complete"
+    links: tuple[tuple[int, int], ...] = ()
+    """Of a given topology: pairs of nodes, counted from 1."""
     neighbours: int = Field(default=4, ge=2)
     """Watts-Strogatz: neighbours of each node before rewiring."""
     rewiring: Probability = 0.3
@@ -183,8 +228,8 @@ class ConsensusSection(Section):
     protocol: Literal["wasp"] = "wasp"
     batch_delay: Duration = 500 * _UNITS["ms"]
     publish_delay: Duration = 2 * _UNITS["s"]
-    reattach_after: Duration = 20 * _UNITS["s"]
-    recovery_timeout: Duration = 20 * _UNITS["s"]
+    reattach_after: Positive = 20 * _UNITS["s"]
+    recovery_timeout: Positive = 20 * _UNITS["s"]
     unconfirmed_anchors_max: int = Field(default=32, ge=1)
 
 
@@ -202,7 +247,7 @@ class NetworkSection(Section):
     duplication: Probability = 0.0
     bandwidth: int | None = Field(default=None, ge=1_000)
     """Bits per second of each host's link; none: the hardware profile's."""
-    grid: Duration = 100
+    grid: Positive = 100
 
 
 class HardwareSection(Section):
@@ -240,133 +285,3 @@ class Configuration(Section):
     network: NetworkSection = NetworkSection()
     hardware: HardwareSection = HardwareSection()
     faults: tuple[FaultSection, ...] = ()
-
-
-def home_name(home: str | HomeTable) -> str:
-    """The name of a home's host and account."""
-    return home if isinstance(home, str) else home.name
-
-
-def _chain_problems(chains: Sequence[ChainSection]) -> list[tuple[FieldPath, str]]:
-    """What is wrong with the tree of chains as a whole: each with the field that is to blame."""
-    parents = {chain.name: chain.parent for chain in chains}
-    problems: list[tuple[FieldPath, str]] = []
-    taken: set[str] = {UTILITY}
-    for i, chain in enumerate(chains):
-        place: FieldPath = ("chains", i)
-        names: list[tuple[FieldPath, str]] = [((*place, "name"), chain.name)]
-        names += [((*place, "homes", j), home_name(home)) for j, home in enumerate(chain.homes)]
-        for field, name in names:
-            if name in taken:
-                problems.append((field, f"{name!r} is used twice: expected a name that no other chain or home has"))
-            taken.add(name)
-        if chain.parent is not None and chain.parent not in parents:
-            problems.append(((*place, "parent"), f"{chain.parent!r} is not among the chains"))
-        is_parent = chain.name in parents.values()
-        if bool(chain.homes) == is_parent:
-            what = "both homes and child chains" if is_parent else "neither homes nor child chains"
-            problems.append((place, f"{chain.name!r} has {what}: expected exactly one of them"))
-        if _above(chain.name, parents) is None:
-            problems.append(((*place, "parent"), f"{chain.name!r} is its own ancestor"))
-    return problems
-
-
-def _above(name: str, parents: dict[str, str | None]) -> list[str] | None:
-    """The chains above this one, from its parent up; none when they go in a circle."""
-    way: list[str] = []
-    parent = parents.get(name)
-    while parent is not None:
-        if parent in way or parent == name:
-            return None
-        way.append(parent)
-        parent = parents.get(parent)
-    return way
-
-
-def load_configuration(path: Path, overrides: Sequence[str] = (), seed: int | None = None) -> Configuration:
-    """The checked configuration of a file, with overrides such as ``market.rounds=5`` laid over it.
-
-    Errors: ``ConfigurationError`` with one line for each problem.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError([f"{path}: can't be read: {error.strerror}"]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError([f"{path}: not UTF-8 text at byte {error.start}"]) from None
-    try:
-        document: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError([f"{path}: not valid TOML: {error}"]) from None
-    overridden = [_override(document, override) for override in overrides]
-    if seed is not None:
-        overridden.append(_set(document, ("scenario", "seed"), seed))
-    problems: list[tuple[FieldPath, str]]
-    try:
-        configuration = Configuration.model_validate(document)
-        problems = _chain_problems(configuration.chains)
-    except ValidationError as error:
-        problems = [_problem(item) for item in error.errors()]
-    if problems:
-        source = ConfigurationSource(path, text, tuple(overridden))
-        raise ConfigurationError([source.describe(field, message) for field, message in problems])
-    return configuration
-
-
-class ConfigurationSource:
-    """Where the fields of a configuration stand."""
-
-    def __init__(self, path: Path, text: str, overridden: tuple[tuple[str, ...], ...]) -> None:
-        self._path = path
-        self._text = text
-        self._overridden = overridden
-
-    def describe(self, field: FieldPath, message: str) -> str:
-        """The problem of a field in one line, with file and line."""
-        dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in field).lstrip(".")
-        texts = tuple(str(part) for part in field)
-        inside_override = any(texts[: len(way)] == way for way in self._overridden)
-        place = "--set" if inside_override else f"{self._path}:{line_of(self._text, field)}"
-        return f"{place}: {dotted + ': ' if dotted else ''}{message}"
-
-
-def _problem(item: Any) -> tuple[FieldPath, str]:
-    """The field and the problem of an error of the schema."""
-    field = tuple(part for part in item["loc"] if part not in ("HomeTable", "constrained-str"))
-    message = str(item["msg"]).removeprefix("Value error, ")
-    message = message.replace("Extra inputs are not permitted", "unknown field")
-    given = item.get("input")
-    shown = f" (got {given!r})" if isinstance(given, str | int | float) and "not " not in message else ""
-    return field, message + shown
-
-
-def _override(document: dict[str, Any], override: str) -> tuple[str, ...]:
-    key, equals, value = override.partition("=")
-    way = tuple(key.strip().split("."))
-    if not equals or not all(way):
-        raise ConfigurationError([f"--set {override}: expected key=value, such as market.rounds=5"])
-    try:
-        parsed: Any = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    return _set(document, way, parsed)
-
-
-def _set(document: dict[str, Any], way: tuple[str, ...], value: Any) -> tuple[str, ...]:
-    place: Any = document
-    for i, part in enumerate(way):
-        last = i == len(way) - 1
-        if isinstance(place, list):
-            if not part.isdigit() or int(part) >= len(place):
-                raise ConfigurationError([f"--set {'.'.join(way)}: {part!r} is no place in a list of {len(place)}"])
-            if last:
-                place[int(part)] = value
-            else:
-                place = place[int(part)]
-        elif not isinstance(place, dict):
-            raise ConfigurationError([f"--set {'.'.join(way)}: {'.'.join(way[:i])} is not a table"])
-        elif last:
-            place[part] = value
-        else:
-            place = place.setdefault(part, {})
-    return way

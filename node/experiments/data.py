@@ -2,22 +2,27 @@
 
 One row per step of time, one column of load and one of generation per home, in Wh or kWh. Each value is rounded half up to
 whole Wh, load and generation apart; netting comes after. A shift of generation by s means generation(t - s) of the whole
-series, which is taken as a circle.
+series, which is taken as a circle. Every value of a column that is used must be good, also outside the scenario's time:
+shifts and the worst day look at the whole series.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 from ledger.kernel.encoding import Frozen
-from node.configuration import ConfigurationError, DataSection
+from ledger.kernel.instant import DAY
+from node.configuration import ConfigurationError, DataSection, FieldProblem
 
 ENERGY_MAX = 10**9
 """Wh of one home in one step: anything larger is a mistake of units."""
+PROBLEMS_MAX = 20
+"""Bad cells that are told: a wrong unit or column makes all of them bad."""
+Row = tuple[int, list[str]]
+"""The line of the file that a row ends on, and its cells."""
 
 
 class HouseholdSeries(Frozen):
@@ -25,6 +30,8 @@ class HouseholdSeries(Frozen):
 
     load: tuple[int, ...]
     generation: tuple[int, ...]
+    worst_day: int
+    """The largest Wh that the home takes, or gives, in one day of the whole file."""
 
 
 class HomeData(Frozen):
@@ -41,86 +48,88 @@ def load_households(
 
     ``parts``: delivery intervals per row; a row's energy is split evenly, what does not divide goes to the first parts.
 
-    Errors: ``ConfigurationError`` that names the file, the row and the column.
+    Errors: ``ConfigurationError`` that names the file, the line and the column.
     """
     header, rows = _read(path)
-    places = {name: place for place, name in enumerate(header)}
     wanted = {
-        home: (section.load_column.format(home=entry.data), section.generation_column.format(home=entry.data))
+        home: (
+            section.load_column.replace("{home}", entry.data),
+            section.generation_column.replace("{home}", entry.data),
+        )
         for home, entry in homes.items()
     }
-    missing = sorted({column for pair in wanted.values() for column in pair if column not in places})
-    if missing:
-        raise ConfigurationError([f"{path}:1: column {column!r} is missing" for column in missing])
+    names = sorted({name for pair in wanted.values() for name in pair})
+    unclear = {name: header.count(name) for name in names if header.count(name) != 1}
+    if unclear:
+        what = {name: "is missing" if count == 0 else f"is there {count} times" for name, count in unclear.items()}
+        raise ConfigurationError([f"{path}:1: column {name!r} {what[name]}: expected it once" for name in unclear])
     count = -(-intervals // parts)
     if section.first_row + count > len(rows):
+        needed = f"rows {section.first_row} to {section.first_row + count - 1} are needed, counted from 0"
         raise ConfigurationError(
-            [
-                f"{path}: has {len(rows)} rows, the scenario needs rows {section.first_row} to {section.first_row + count - 1}"
-            ]
+            [FieldProblem(("data", "first_row"), f"{path} has {len(rows)} rows of data; {needed}")]
         )
-    problems: list[str] = []
-    columns: dict[str, list[int]] = {}
-    for column in sorted({column for pair in wanted.values() for column in pair}):
-        columns[column] = _column(path, rows, column, places[column], section.unit, problems)
+    columns, problems = {}, list[str]()
+    for name in names:
+        columns[name] = _column(path, rows, name, header.index(name), section.unit, problems)
     if problems:
-        raise ConfigurationError(problems[:20])
-    series = {}
+        more = [f"{path}: and {len(problems) - PROBLEMS_MAX} more"] if len(problems) > PROBLEMS_MAX else []
+        raise ConfigurationError([*problems[:PROBLEMS_MAX], *more])
+    window = range(section.first_row, section.first_row + count)
+    series, rows_per_day = {}, max(1, DAY // section.step)
     for home, (load_column, generation_column) in wanted.items():
         load, generation, shift = columns[load_column], columns[generation_column], homes[home].shift_rows
-        window = range(section.first_row, section.first_row + count)
         series[home] = HouseholdSeries(
             _split([load[row] for row in window], parts, intervals),
             _split([generation[(row - shift) % len(rows)] for row in window], parts, intervals),
+            max(*_days(load, rows_per_day), *_days(generation, rows_per_day)),
         )
     return series
 
 
-def worst_day(path: Path, section: DataSection, data: str, rows_per_day: int) -> int:
-    """The largest Wh that the home with this data takes or gives in any window of one day of the whole file."""
-    header, rows = _read(path)
-    problems: list[str] = []
-    totals = []
-    for name in (section.load_column.format(home=data), section.generation_column.format(home=data)):
-        if name not in header:
-            raise ConfigurationError([f"{path}:1: column {name!r} is missing"])
-        values = _column(path, rows, name, header.index(name), section.unit, problems)
-        totals += [sum(values[i : i + rows_per_day]) for i in range(0, len(values), rows_per_day)]
-    if problems:
-        raise ConfigurationError(problems[:20])
-    return max(totals)
-
-
-@lru_cache(maxsize=4)
-def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+def _read(path: Path) -> tuple[list[str], list[Row]]:
+    """The header and the rows; blank lines at the end are none."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            table = list(csv.reader(file))
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            table = [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise ConfigurationError([f"{path}: can't be read: {error.strerror}"]) from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigurationError([f"{path}: not a CSV file in UTF-8: {error}"]) from None
+        raise ConfigurationError([f"{path}: expected a CSV file in UTF-8: {error}"]) from None
+    while table and not table[-1][1]:
+        table.pop()
     if len(table) < 2:
         raise ConfigurationError([f"{path}: expected a header row and at least one row of data"])
-    return table[0], table[1:]
+    return table[0][1], table[1:]
 
 
-def _column(
-    path: Path, rows: Sequence[Sequence[str]], name: str, place: int, unit: str, problems: list[str]
-) -> list[int]:
-    factor = Decimal(1000 if unit == "kWh" else 1)
+def _column(path: Path, rows: Sequence[Row], name: str, place: int, unit: str, problems: list[str]) -> list[int]:
+    """Whole Wh of one column; what is bad is 0 and a problem."""
+    places = 3 if unit == "kWh" else 0
     values = []
-    for i, row in enumerate(rows):
+    for line, row in rows:
         text = row[place] if place < len(row) else ""
-        try:
-            energy = int((Decimal(text) * factor).to_integral_value(ROUND_HALF_UP))
-        except (InvalidOperation, ValueError, OverflowError):
-            energy = -1
-        if not 0 <= energy <= ENERGY_MAX:
-            problems.append(f"{path}:{i + 2}: column {name!r}: expected energy in {unit} from 0 up, not {text!r}")
-            energy = 0
-        values.append(energy)
+        energy = _energy(text, places)
+        if energy is None:
+            problems.append(f"{path}:{line}: column {name!r}: expected energy in {unit} from 0 up, not {text!r}")
+        values.append(energy or 0)
     return values
+
+
+def _energy(text: str, places: int) -> int | None:
+    """Wh, rounded half up; none for what is no energy."""
+    try:
+        energy = Decimal(text).scaleb(places)
+    except ArithmeticError:
+        return None
+    if not energy.is_finite() or not 0 <= energy <= ENERGY_MAX or "_" in text:
+        return None
+    return int(energy.to_integral_value(ROUND_HALF_UP))
+
+
+def _days(energies: Sequence[int], rows_per_day: int) -> Iterator[int]:
+    return (sum(energies[i : i + rows_per_day]) for i in range(0, len(energies), rows_per_day))
 
 
 def _split(energies: Sequence[int], parts: int, intervals: int) -> tuple[int, ...]:

@@ -14,7 +14,8 @@ from itertools import zip_longest
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.quorum import max_faulty
-from node.configuration import ChainSection, Configuration, HomeTable, home_name
+from node.configuration import ChainSection, Configuration, HomeSection
+from node.configuration_checks import ledger_node_names
 
 PARENT_COMMITTEE_MIN = 7
 """Two faulty members are survived."""
@@ -85,35 +86,30 @@ def plan_of(configuration: Configuration) -> Plan:
         name = next(name for name in waiting if all(child in plans for child in children[name]))
         waiting.remove(name)
         plans[name] = _chain_plan(sections[name], [plans[child] for child in children[name]])
-    nodes = tuple(NodeId(f"tangle{i + 1}") for i in range(configuration.ledger.nodes))
-    return Plan(plans, nodes)
+    return Plan(plans, tuple(NodeId(name) for name in ledger_node_names(configuration)))
 
 
 def _chain_plan(section: ChainSection, children: Sequence[ChainPlan]) -> ChainPlan:
     homes = tuple(_home_plan(home, section) for home in section.homes)
     if children:
-        members = parent_members([child.members for child in children])
+        members = parent_members([child.members for child in children], section.committee_size)
         level = 1 + max(child.level for child in children)
     else:
         members = tuple(NodeId(home.name) for home in homes)
         level = 0
-    if section.committee_size is not None:
-        members = members[: section.committee_size]
     names = tuple(child.name for child in children)
     return ChainPlan(section.name, level, section.parent, names, homes, members, section.offline)
 
 
-def _home_plan(home: str | HomeTable, section: ChainSection) -> HomePlan:
-    if isinstance(home, HomeTable):
-        return HomePlan(home.name, section.name, home.data, home.generation_shift + section.generation_shift)
-    return HomePlan(home_name(home), section.name, home, section.generation_shift)
+def _home_plan(home: HomeSection, section: ChainSection) -> HomePlan:
+    return HomePlan(home.name, section.name, home.data, home.generation_shift + section.generation_shift)
 
 
-def parent_members(committees: Sequence[Sequence[NodeId]]) -> tuple[NodeId, ...]:
-    """Whole turns over the children's committees until there are enough."""
+def parent_members(committees: Sequence[Sequence[NodeId]], size: int | None = None) -> tuple[NodeId, ...]:
+    """Whole turns over the children's committees until there are enough; of a size that is asked for, exactly so many."""
     members: list[NodeId] = []
     for turn in zip_longest(*committees):
-        if len(members) >= PARENT_COMMITTEE_MIN:
+        if len(members) >= (size or PARENT_COMMITTEE_MIN):
             break
-        members += [member for member in turn if member is not None and member not in members]
-    return tuple(members[:PARENT_COMMITTEE_MAX])
+        members += [member for member in turn if member is not None]
+    return tuple(members[: size or PARENT_COMMITTEE_MAX])

@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,7 +52,7 @@ def digest_of_results(tables: Sequence[Table], summary: Mapping[str, Any]) -> st
     """32 bytes of BLAKE2b, in hex, over all rows and the summary."""
     state = blake2b(digest_size=32)
     for table in sorted(tables, key=lambda table: table.name):
-        state.update(json.dumps([table.name, *table.columns]).encode())
+        state.update(json.dumps([table.name, len(table.rows), table.columns]).encode())
         for row in table.rows:
             state.update(json.dumps(row, separators=(",", ":")).encode())
     state.update(json.dumps(summary, sort_keys=True).encode())
@@ -70,19 +71,27 @@ def versions() -> dict[str, str]:
 
 
 class FolderTaken(Exception):
-    """The place for the run folder holds something that is not a run."""
+    """The place for the run folder can't be used."""
 
 
 def check_place(folder: Path) -> None:
-    """Refuse to replace anything but an earlier run.
+    """Refuse, before a long run, a place that could not be written afterwards, or that holds anything but an earlier run.
 
     Errors: ``FolderTaken``.
     """
-    if folder.is_dir():
-        if any(folder.iterdir()) and not (folder / "manifest.json").is_file():
-            raise FolderTaken(f"{folder}: is not empty and holds no earlier run; expected a new or a run's folder")
-    elif folder.exists():
-        raise FolderTaken(f"{folder}: is a file; expected a folder")
+    try:
+        if folder.is_dir():
+            if any(folder.iterdir()) and not (folder / "manifest.json").is_file():
+                raise FolderTaken(f"{folder}: is not empty and holds no earlier run; expected a new or a run's folder")
+        elif folder.exists():
+            raise FolderTaken(f"{folder}: is a file; expected a folder")
+    except OSError as error:
+        raise FolderTaken(f"{folder}: {error.strerror}") from None
+    around = next(path for path in folder.resolve().parents if path.exists())
+    if not around.is_dir():
+        raise FolderTaken(f"{folder}: {around} is a file; expected a folder")
+    if not os.access(around, os.W_OK | os.X_OK):
+        raise FolderTaken(f"{folder}: {around} can't be written")
 
 
 def write_folder(
@@ -95,24 +104,43 @@ def write_folder(
     """Write a run folder whole, in the place of an earlier one.
 
     ``files``: further text files by name, such as the report.
+
+    Errors: ``FolderTaken``; ``OSError``, after which the place is as it was.
     """
     check_place(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()
+    missing = [path for path in folder.parents if not path.exists()]
     unfinished = folder.parent / f".{folder.name}.{os.getpid()}"
-    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
     try:
-        unfinished.mkdir()
+        unfinished.mkdir(parents=True)
         for table in tables:
             _write_parquet(unfinished / f"{table.name}.parquet", table)
         for name, content in {"manifest.json": manifest, "summary.json": summary}.items():
             (unfinished / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         for name, text in files.items():
             (unfinished / name).write_text(text, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        unfinished.rename(folder)
-    finally:
+        _move(unfinished, folder)
+    except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
+        for path in missing:
+            with suppress(OSError):  # which was never made, or into which somebody else has put something
+                path.rmdir()
+        raise
+
+
+def _move(finished: Path, folder: Path) -> None:
+    """Put a finished folder in its place; an earlier one goes when the new one is there."""
+    earlier = finished.with_name(f"{finished.name}.earlier")
+    if folder.exists():
+        folder.rename(earlier)
+    try:
+        finished.rename(folder)
+    except BaseException:
+        if earlier.exists():
+            earlier.rename(folder)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _write_parquet(path: Path, table: Table) -> None:

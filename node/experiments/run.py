@@ -13,7 +13,8 @@ from time import process_time
 from typing import Any
 
 from ledger.kernel.instant import MINUTE, Duration, Instant
-from node.configuration import Configuration, ConfigurationError, load_configuration
+from node.configuration import Configuration, ConfigurationError
+from node.configuration_file import open_configuration
 from node.experiments.recorder import Recorder
 from node.experiments.report import render_report
 from node.experiments.results import FolderTaken, check_place, digest_of_results, versions, write_folder
@@ -102,14 +103,17 @@ def run_to_folder(
     """
     from node.experiments.progress import progress_bar
 
-    configuration = load_configuration(path, overrides, seed)
+    file = open_configuration(path, overrides, seed)
     if out is not None:
         try:
             check_place(out)
         except FolderTaken as error:
             raise ConfigurationError([f"--out {error}"]) from None
     with progress_bar(quiet) as progress:
-        outcome = run_scenario(configuration, path.parent, progress)
+        try:
+            outcome = run_scenario(file.configuration, path.parent, progress)
+        except ConfigurationError as error:
+            raise file.placed(error) from None
     if out is not None:
         files = {}
         if report:

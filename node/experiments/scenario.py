@@ -6,26 +6,20 @@ run of one scenario have the same identities, and the contracts draw the same pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import networkx as nx
 
 from ledger.access import AccessMessage, LedgerClient
 from ledger.access_server import LedgerServer
-from ledger.issuing import PowFound, PowNeeded
+from ledger.issuing import PowNeeded
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.encoding import Frozen, digest
 from ledger.kernel.identity import PublicKey, Signer, deal_signer, verifier
 from ledger.kernel.instant import DAY, MINUTE, Duration, Instant
-from ledger.kernel.rejection import Rejected
 from ledger.kernel.rng import stream
 from ledger.kernel.threshold import ThresholdKey, deal_threshold_keys
 from ledger.output import AnchorOutput, OutputId, chain_id
 from ledger.pow import Grinder, ModelGrinder, RealGrinder
-from ledger.profile import PROFILES, Profile, adapted
 from ledger.tangle import Tangle, TangleMessage
 from ledger.utxo import GenesisLedger
 from market.auction import Auction
@@ -35,31 +29,27 @@ from market.bidders.paper import PaperBidder
 from market.clearing import FullMatch
 from market.hierarchy import AUCTION, market_places
 from market.learning import CorrectedAlgorithm, CorrectedEquations, PrintedAlgorithm, PrintedEquations
-from market.meter import Meter, NoisyForecast
+from market.meter import MILLION, Forecast, Meter, NoisyForecast, PerfectForecast, PersistenceForecast
 from market.parameters import Home, MarketParameters, MarketPlace
 from market.prosumer import Prosumer
 from market.units import Tariff, price_of
-from node.configuration import UTILITY, Configuration, ConfigurationError
-from node.experiments.data import HomeData, HouseholdSeries, load_households, worst_day
+from node.configuration import UTILITY, Configuration, ConfigurationError, FieldProblem
+from node.experiments.data import HomeData, HouseholdSeries, load_households
+from node.experiments.environment import (
+    blaming,
+    find_nonce,
+    hardware_profile,
+    ledger_profile,
+    neighbours_of,
+    network_parameters,
+    scheduled_faults,
+)  # fmt: skip
 from node.experiments.plan import ChainPlan, Plan, plan_of
-from node.hardware import HardwareProfile, read_hardware, shipped_hardware
 from node.host import Household, LedgerHost, records_of
 from node.shipped import shipped
 from node.simulated.clock import SkewedClock
-from node.simulated.delays import (
-    ConstantDelay,
-    DelayModel,
-    LogNormalDelay,
-    NormalDelay,
-    UniformDelay,
-    read_delay_table,
-    shipped_delay_table,
-)
 from node.simulated.disk import DiskParameters
-from node.simulated.effects import Effect, hashing_time
-from node.simulated.faults import Crash, Heal, Partition, Pause, Restart, ScheduledFault
 from node.simulated.machine import Boot, HostFactory
-from node.simulated.network import NetworkParameters
 from node.simulated.runtime import Observer, SimulatedRuntime
 from node.wire import Wire
 from wasp.anchoring import committee_address
@@ -115,15 +105,13 @@ class Scenario:
             host: deal_signer(crypto, self.seed, "host", host) for host in self.plan.hosts
         }
         self.verifier = verifier(crypto)
-        try:
-            self.profile = _ledger_profile(configuration)
-            self.hardware = _hardware(configuration, folder)
+        self.profile = ledger_profile(configuration)
+        self.hardware = hardware_profile(configuration, folder)
+        with blaming("market"):
             self.market = self._market()
-            self.series = self._series()
-            self.places = self._places()
-            self.chains = self._chains()
-        except (Rejected, ValueError) as error:
-            raise ConfigurationError([str(error)]) from None
+        self.series = self._series()
+        self.places = self._places()
+        self.chains = self._chains()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -171,21 +159,16 @@ class Scenario:
         return beside if beside.exists() or not shipped(file).exists() else shipped(file)
 
     def _series(self) -> dict[str, HouseholdSeries]:
-        section, interval = self.configuration.data, self.configuration.market.interval
-        if section.step % interval:
-            raise ConfigurationError(
-                [
-                    f"market.interval: {interval} us does not divide data.step, {section.step} us: expected a whole fraction"
-                ]
-            )
-        homes = {}
-        for home in self.plan.homes:
-            if home.generation_shift % section.step:
-                raise ConfigurationError([f"home {home.name!r}: its generation_shift is no multiple of data.step"])
-            homes[home.name] = HomeData(home.data, home.generation_shift // section.step)
-        return load_households(
-            self._data_path(), section, homes, self.configuration.scenario.intervals, section.step // interval
-        )
+        section, market = self.configuration.data, self.configuration.market
+        homes = {home.name: HomeData(home.data, home.generation_shift // section.step) for home in self.plan.homes}
+        intervals, parts = self.configuration.scenario.intervals, section.step // market.interval
+        series = load_households(self._data_path(), section, homes, intervals, parts)
+        for home, energies in series.items():
+            for k, (load, generation) in enumerate(zip(energies.load, energies.generation, strict=True)):
+                if abs(generation - load) > market.connection:
+                    found = f"{home} has a net of {generation - load} Wh in interval {k}, expected at least that much"
+                    raise ConfigurationError([FieldProblem(("market", "connection"), found)])
+        return series
 
     def _places(self) -> dict[str, MarketPlace]:
         connection = self.configuration.market.connection
@@ -238,19 +221,15 @@ class Scenario:
         """Genesis funds: so many days at the data's worst day at the main grid's price; the utility the same per home."""
         if not chain.homes:
             return {UTILITY: PARENT_FUNDS}
-        section = self.configuration.data
-        days, rows = self.configuration.market.funds_days, max(1, DAY // section.step)
-        price = self.market.tariff.buy_price
-        funds = {
-            home.name: days * price * worst_day(self._data_path(), section, home.data, rows) for home in chain.homes
-        }
+        worth = self.configuration.market.funds_days * self.market.tariff.buy_price
+        funds = {home.name: worth * self.series[home.name].worst_day for home in chain.homes}
         return {**funds, UTILITY: sum(funds.values())}
 
     # ------------------------------------------------------------------------------------------------------- the hosts
 
     def hosts(self) -> dict[NodeId, HostFactory]:
         """How each host is built, at its first start and at every restart."""
-        neighbours = _neighbours(self.configuration, self.plan.ledger_nodes, self.seed)
+        neighbours = neighbours_of(self.configuration, self.plan.ledger_nodes, self.seed)
         hosts: dict[NodeId, HostFactory] = {}
         for node in self.plan.ledger_nodes:
             hosts[node] = partial(self._boot_ledger_host, node, neighbours[node])
@@ -283,8 +262,7 @@ class Scenario:
         prosumer = None
         if chains and chains[0].name == home_chain:
             series = self.series[node]
-            deviation = round(self.configuration.data.forecast_error * 1_000_000)
-            forecast = NoisyForecast(deviation, digest("forecasts", self.seed))
+            forecast = _forecast(self.configuration, self.seed)
             meter = Meter(node, self.configuration.market.connection, series.load, series.generation, forecast)
             signer = boot.meter.signer(self.signers[node])
             prosumer = Prosumer(self.market, self.places[home_chain], meter, signer)
@@ -346,10 +324,7 @@ class Scenario:
         skew = section.clock_skew
         skews = {host: SkewedClock(stream(self.seed, "clock", host).randint(-skew, skew)) for host in hosts if skew}
         grinders = {node: self.grinder(node) for node in self.plan.ledger_nodes}
-        try:
-            network = _network(self.configuration, tuple(hosts), self.folder, self.hardware)
-        except Rejected as error:
-            raise ConfigurationError([str(error)]) from None
+        network = network_parameters(self.configuration, tuple(hosts), self.folder, self.hardware)
         return SimulatedRuntime(
             self.seed,
             hosts,
@@ -357,40 +332,12 @@ class Scenario:
             Wire(HostMessage),
             hardware=self.hardware if section.cpu else None,
             disk=DiskParameters(self.hardware.fsync, self.hardware.disk_rate) if section.disk else None,
-            effects={PowNeeded: partial(_find_nonce, grinders, self.hardware.hash_rate)},
+            effects={PowNeeded: partial(find_nonce, grinders, self.hardware.hash_rate)},
             observer=observer,
-            faults=self._faults(),
+            faults=scheduled_faults(self.configuration),
             skews=skews,
             codec="sample",
         )
-
-    def _faults(self) -> tuple[ScheduledFault, ...]:
-        faults: list[ScheduledFault] = []
-        for i, section in enumerate(self.configuration.faults):
-            named = {*section.nodes, *(node for group in section.groups for node in group)}
-            strangers = sorted(named - set(self.plan.hosts))
-            if strangers:
-                raise ConfigurationError(
-                    [f"faults[{i}]: {strangers[0]!r} is no host; expected one of the homes or tangle1..."]
-                )
-            nodes = [NodeId(node) for node in section.nodes]
-            match section.kind:
-                case "crash":
-                    faults += [Crash(section.at, node) for node in nodes]
-                case "restart":
-                    faults += [Restart(section.at, node) for node in nodes]
-                case "pause":
-                    faults += [Pause(section.at, node, section.duration) for node in nodes]
-                case "partition":
-                    faults.append(Partition(section.at, tuple(tuple(map(NodeId, group)) for group in section.groups)))
-                case "heal":
-                    faults.append(Heal(section.at))
-        return tuple(faults)
-
-
-def _find_nonce(grinders: Mapping[NodeId, Grinder], hash_rate: int, node: NodeId, need: PowNeeded, _: Any) -> Effect:
-    work = grinders[node].grind(need.data, need.difficulty)
-    return Effect(PowFound(need.id, work.nonce), hashing_time(work.hashes, hash_rate), mines=True)
 
 
 def _bidder(configuration: Configuration) -> Bidder:
@@ -403,75 +350,12 @@ def _bidder(configuration: Configuration) -> Bidder:
     )
 
 
-def _ledger_profile(configuration: Configuration) -> Profile:
-    section = configuration.ledger
-    changes: dict[str, Any] = {}
-    if section.pow_difficulty is not None:
-        changes["pow_difficulty"] = section.pow_difficulty
-    if section.pow_rate is not None:
-        changes["pow_rate_thousandths"] = round(section.pow_rate * 1000)
-    if section.pow_window is not None:
-        changes["pow_window"] = section.pow_window
-    if section.profile not in PROFILES:
-        raise ConfigurationError(
-            [f"ledger.profile: no profile is named {section.profile!r}; known are {', '.join(sorted(PROFILES))}"]
-        )
-    return adapted(PROFILES[section.profile], **changes)
-
-
-def _hardware(configuration: Configuration, folder: Path) -> HardwareProfile:
-    """A shipped profile by its name, or a file of one's own beside the configuration."""
-    name = configuration.hardware.profile
-    return read_hardware(folder / name) if name.endswith(".toml") else shipped_hardware(name)
-
-
-def _neighbours(configuration: Configuration, nodes: tuple[NodeId, ...], seed: int) -> dict[NodeId, tuple[NodeId, ...]]:
-    """Who gossips with whom on layer 1."""
-    section, n = configuration.ledger, len(nodes)
-    match section.topology:
-        case "complete":
-            graph = nx.complete_graph(n)
-        case "ring":
-            graph = nx.cycle_graph(n)
-        case "watts-strogatz":
-            rng = stream(seed, "topology")
-            graph = nx.connected_watts_strogatz_graph(n, min(section.neighbours, n - 1), section.rewiring, seed=rng)
-        case edges:
-            graph = nx.Graph()
-            graph.add_nodes_from(range(n))
-            graph.add_edges_from((a - 1, b - 1) for a, b in edges)
-            if graph.number_of_nodes() != n or not nx.is_connected(graph):
-                raise ConfigurationError([f"ledger.topology: expected edges that connect the nodes 1 to {n}"])
-    return {nodes[i]: tuple(nodes[j] for j in sorted(graph[i]) if j != i) for i in range(n)}
-
-
-def _network(
-    configuration: Configuration, hosts: tuple[NodeId, ...], folder: Path, hardware: HardwareProfile
-) -> NetworkParameters:
-    section = configuration.network
-    return NetworkParameters(
-        _delay_model(configuration, hosts, folder),
-        loss=section.loss,
-        duplication=section.duplication,
-        bandwidth=section.bandwidth or (hardware.bandwidth if configuration.hardware.cpu else None),
-        grid=section.grid,
-    )
-
-
-def _delay_model(configuration: Configuration, hosts: tuple[NodeId, ...], folder: Path) -> DelayModel:
-    section = configuration.network
-    match section.model:
-        case "constant":
-            return ConstantDelay(section.delay)
-        case "uniform":
-            return UniformDelay(max(0, section.delay - section.jitter), section.delay + section.jitter)
-        case "normal":
-            return NormalDelay(section.delay, section.jitter, section.grid)
-        case "lognormal":
-            return LogNormalDelay(section.delay, section.jitter / max(1, section.delay))
-        case "matrix":
-            name = section.matrix or "aws-regions"
-            table = read_delay_table(folder / name) if name.endswith(".csv") else shipped_delay_table(name)
-            regions = section.placement or table.regions
-            placement = {host: regions[i % len(regions)] for i, host in enumerate(hosts)}
-            return table.place(hosts, placement, section.jitter * 1_000_000 // max(1, section.delay))
+def _forecast(configuration: Configuration, seed: int) -> Forecast:
+    section = configuration.data
+    match section.forecast:
+        case "perfect":
+            return PerfectForecast()
+        case "persistence":
+            return PersistenceForecast(DAY // configuration.market.interval)
+        case "noisy":
+            return NoisyForecast(round(section.forecast_error * MILLION), digest("forecasts", seed))

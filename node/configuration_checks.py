@@ -1,0 +1,176 @@
+"""What must hold between the fields of a configuration: the tree of chains, names, faults, and numbers that depend on others.
+
+Each check tells the field that is to blame, so that the message can name its line. Nothing here reads a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ledger.access import ACCESS_PATH
+from ledger.booking import TANGLE_PATH
+from ledger.kernel.instant import DAY
+from ledger.profile import PROFILES
+from market.hierarchy import AUCTION
+from market.parameters import LEVELS_MAX
+from market.units import price_of
+from node.configuration import (
+    UTILITY,
+    ChainSection,
+    Configuration,
+    FaultSection,
+    FieldPath,
+    FieldProblem,
+    format_duration,
+)
+from wasp.core_contracts.accounts import ACCOUNTS, OUTBOX_ACCOUNT
+from wasp.core_contracts.blocklog import BLOCKLOG
+from wasp.core_contracts.governance import GOVERNANCE
+from wasp.core_contracts.root import ROOT
+
+RESERVED = frozenset(
+    {UTILITY, AUCTION, ACCOUNTS, BLOCKLOG, GOVERNANCE, ROOT, OUTBOX_ACCOUNT, str(ACCESS_PATH[0]), str(TANGLE_PATH[0])}
+)
+"""Accounts that every chain has, and first words of paths that are not chains."""
+
+
+def ledger_node_names(configuration: Configuration) -> tuple[str, ...]:
+    """The names of the layer-1 hosts."""
+    return tuple(f"tangle{i + 1}" for i in range(configuration.ledger.nodes))
+
+
+def field_problems(configuration: Configuration) -> list[FieldProblem]:
+    """All that is wrong between the fields."""
+    return [
+        *chain_problems(configuration.chains, ledger_node_names(configuration)),
+        *_data_problems(configuration),
+        *_market_problems(configuration),
+        *_ledger_problems(configuration),
+        *_network_problems(configuration),
+        *_fault_problems(configuration),
+    ]
+
+
+def chain_problems(chains: Sequence[ChainSection], taken: Sequence[str] = ()) -> Iterator[FieldProblem]:
+    """What is wrong with the tree of chains, and with names, of which some are taken."""
+    parents = {chain.name: chain.parent for chain in chains}
+    named = dict.fromkeys(taken)
+    for i, chain in enumerate(chains):
+        place: FieldPath = ("chains", i)
+        names: list[tuple[FieldPath, str]] = [((*place, "name"), chain.name)]
+        names += [((*place, "homes", j), home.name) for j, home in enumerate(chain.homes)]
+        for field, name in names:
+            if name in RESERVED:
+                yield FieldProblem(
+                    field, f"{name!r} has another meaning: expected none of {', '.join(sorted(RESERVED))}"
+                )
+            elif name in named:
+                yield FieldProblem(field, f"{name!r} is used twice: expected a name that no other chain or host has")
+            named[name] = None
+        yield from _place_problems(place, chain, parents)
+
+
+def _place_problems(place: FieldPath, chain: ChainSection, parents: dict[str, str | None]) -> Iterator[FieldProblem]:
+    if chain.parent is not None and chain.parent not in parents:
+        known = ", ".join(name for name in parents if name != chain.name)
+        yield FieldProblem((*place, "parent"), f"{chain.parent!r} is no chain: expected one of {known}")
+    is_parent = chain.name in parents.values()
+    if bool(chain.homes) == is_parent:
+        what = "both homes and child chains" if is_parent else "neither homes nor child chains"
+        yield FieldProblem(place, f"{chain.name!r} has {what}: expected exactly one of them")
+    above = chains_above(chain.name, parents)
+    if chain.name in above:
+        yield FieldProblem(
+            (*place, "parent"), f"{chain.name!r} is its own ancestor: expected a chain above it, or none"
+        )
+    elif len(above) >= LEVELS_MAX:
+        yield FieldProblem((*place, "parent"), f"{len(above)} chains above each other: expected less than {LEVELS_MAX}")
+    if chain.homes and chain.committee_size is not None and chain.committee_size != len(chain.homes):
+        members = f"expected {len(chain.homes)}, or no size: all homes of a microgrid are members of its committee"
+        yield FieldProblem((*place, "committee_size"), members)
+
+
+def chains_above(name: str, parents: dict[str, str | None]) -> list[str]:
+    """The chains above this one, from its parent up, to the first that comes again."""
+    way: list[str] = []
+    parent = parents.get(name)
+    while parent is not None and parent not in way:
+        way.append(parent)
+        parent = parents.get(parent)
+    return way
+
+
+def _data_problems(configuration: Configuration) -> Iterator[FieldProblem]:
+    data, interval = configuration.data, configuration.market.interval
+    step = format_duration(data.step)
+    if data.step % interval:
+        given = format_duration(interval)
+        yield FieldProblem(("market", "interval"), f"expected a whole fraction of data.step, {step}, not {given}")
+    for i, chain in enumerate(configuration.chains):
+        shifts: list[tuple[FieldPath, int]] = [(("chains", i, "generation_shift"), chain.generation_shift)]
+        shifts += [
+            (("chains", i, "homes", j, "generation_shift"), home.generation_shift) for j, home in enumerate(chain.homes)
+        ]
+        for field, shift in shifts:
+            if shift % data.step:
+                given = format_duration(shift)
+                yield FieldProblem(field, f"expected a multiple of data.step, {step}, not {given}")
+    if data.forecast == "persistence" and DAY // interval < 2:
+        yield FieldProblem(("data", "forecast"), "persistence: expected at least two intervals per day")
+
+
+def _market_problems(configuration: Configuration) -> Iterator[FieldProblem]:
+    market = configuration.market
+    buy, sell = price_of(market.grid_buy_price), price_of(market.grid_sell_price)
+    if buy - sell < 2:
+        expected = f"expected at least 0.002 p/kWh less than grid_buy_price, {market.grid_buy_price}"
+        yield FieldProblem(("market", "grid_sell_price"), f"{expected}, not {market.grid_sell_price}")
+
+
+def _ledger_problems(configuration: Configuration) -> Iterator[FieldProblem]:
+    ledger = configuration.ledger
+    if ledger.profile not in PROFILES:
+        known = ", ".join(sorted(PROFILES))
+        yield FieldProblem(("ledger", "profile"), f"no profile is named {ledger.profile!r}: expected one of {known}")
+    if bool(ledger.links) != (ledger.topology == "given"):
+        yield FieldProblem(("ledger", "topology"), 'expected links with the topology "given", and only with it')
+    for i, link in enumerate(ledger.links):
+        if not (1 <= min(link) < max(link) <= ledger.nodes):
+            expected = f"expected two different nodes from 1 to {ledger.nodes}"
+            yield FieldProblem(("ledger", "links", i), f"{expected}, not {list(link)}")
+
+
+def _network_problems(configuration: Configuration) -> Iterator[FieldProblem]:
+    network = configuration.network
+    for field in ("matrix", "placement"):
+        if getattr(network, field) and network.model != "matrix":
+            yield FieldProblem(("network", field), f'expected only with model = "matrix", not with "{network.model}"')
+
+
+def _fault_problems(configuration: Configuration) -> Iterator[FieldProblem]:
+    homes = [home.name for chain in configuration.chains for home in chain.homes]
+    hosts = dict.fromkeys([*ledger_node_names(configuration), *homes])
+    for i, fault in enumerate(configuration.faults):
+        place: FieldPath = ("faults", i)
+        named: list[tuple[FieldPath, str]] = [((*place, "nodes", j), node) for j, node in enumerate(fault.nodes)]
+        named += [
+            ((*place, "groups", j, k), node) for j, group in enumerate(fault.groups) for k, node in enumerate(group)
+        ]
+        for field, node in named:
+            if node not in hosts:
+                yield FieldProblem(
+                    field, f"{node!r} is no host: expected a home, or tangle1 to tangle{configuration.ledger.nodes}"
+                )
+        yield from _kind_problems(place, fault)
+
+
+def _kind_problems(place: FieldPath, fault: FaultSection) -> Iterator[FieldProblem]:
+    """Each kind of fault has fields that it needs, and takes no others."""
+    needed = {"nodes": fault.kind in ("crash", "restart", "pause"), "groups": fault.kind == "partition",
+              "duration": fault.kind == "pause"}  # fmt: skip
+    for field, is_needed in needed.items():
+        if bool(getattr(fault, field)) != is_needed:
+            verb = "is missing: expected with" if is_needed else "has no meaning: expected none with"
+            yield FieldProblem((*place, field), f'{verb} kind = "{fault.kind}"')
+    if fault.kind == "partition" and len(fault.groups) == 1:
+        yield FieldProblem((*place, "groups"), "expected two groups or more")

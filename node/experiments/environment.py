@@ -1,0 +1,156 @@
+"""What surrounds the hosts of a scenario: machines, network, the topology of layer 1, faults.
+
+Everything here is a pure function of the configuration and the seed. Errors are ``ConfigurationError`` with the field that is
+to blame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+
+from ledger.issuing import PowFound, PowNeeded
+from ledger.kernel.automaton import NodeId
+from ledger.kernel.rejection import Rejected
+from ledger.kernel.rng import stream
+from ledger.pow import Grinder
+from ledger.profile import PROFILES, Profile, adapted
+from node.configuration import Configuration, ConfigurationError, FieldProblem
+from node.hardware import HardwareProfile, read_hardware, shipped_hardware
+from node.simulated.delays import (
+    ConstantDelay,
+    DelayModel,
+    LogNormalDelay,
+    NormalDelay,
+    UniformDelay,
+    read_delay_table,
+    shipped_delay_table,
+)
+from node.simulated.effects import Effect, hashing_time
+from node.simulated.faults import Crash, Heal, Partition, Pause, Restart, ScheduledFault
+from node.simulated.network import NetworkParameters
+
+
+@contextmanager
+def blaming(*field: str) -> Iterator[None]:
+    """What is rejected inside is told as a problem of this field."""
+    try:
+        yield
+    except Rejected as rejected:
+        raise ConfigurationError([FieldProblem(field, rejected.detail)]) from None
+
+
+def ledger_profile(configuration: Configuration) -> Profile:
+    """The parameters of layer 1."""
+    section = configuration.ledger
+    changes: dict[str, Any] = {}
+    if section.pow_difficulty is not None:
+        changes["pow_difficulty"] = section.pow_difficulty
+    if section.pow_rate is not None:
+        changes["pow_rate_thousandths"] = round(section.pow_rate * 1000)
+    if section.pow_window is not None:
+        changes["pow_window"] = section.pow_window
+    try:
+        return adapted(PROFILES[section.profile], **changes)
+    except ValueError as error:
+        raise ConfigurationError([FieldProblem(("ledger",), f"{section.profile} with {changes}: {error}")]) from None
+
+
+def hardware_profile(configuration: Configuration, folder: Path) -> HardwareProfile:
+    """A shipped profile by its name, or a file of one's own beside the configuration."""
+    name = configuration.hardware.profile
+    with blaming("hardware", "profile"):
+        return read_hardware(folder / name) if name.endswith(".toml") else shipped_hardware(name)
+
+
+def neighbours_of(
+    configuration: Configuration, nodes: tuple[NodeId, ...], seed: int
+) -> dict[NodeId, tuple[NodeId, ...]]:
+    """Who gossips with whom on layer 1."""
+    graph = _topology(configuration, len(nodes), seed)
+    return {node: tuple(nodes[j] for j in sorted(graph[i]) if j != i) for i, node in enumerate(nodes)}
+
+
+def _topology(configuration: Configuration, n: int, seed: int) -> Any:
+    section = configuration.ledger
+    match section.topology:
+        case "ring":
+            return nx.cycle_graph(n)
+        case "watts-strogatz" if section.neighbours < n - 1:
+            try:
+                rng = stream(seed, "topology")
+                return nx.connected_watts_strogatz_graph(n, section.neighbours, section.rewiring, seed=rng)
+            except nx.NetworkXError as error:
+                raise ConfigurationError([FieldProblem(("ledger", "neighbours"), f"{error}: expected more")]) from None
+        case "given":
+            graph = nx.empty_graph(n)
+            graph.add_edges_from((a - 1, b - 1) for a, b in section.links)
+            if not nx.is_connected(graph):
+                expected = f"expected links that connect all nodes from 1 to {n}"
+                raise ConfigurationError([FieldProblem(("ledger", "links"), expected)])
+            return graph
+        case _:
+            return nx.complete_graph(n)
+
+
+def network_parameters(
+    configuration: Configuration, hosts: tuple[NodeId, ...], folder: Path, hardware: HardwareProfile
+) -> NetworkParameters:
+    """The links between all hosts."""
+    section = configuration.network
+    with blaming("network"):
+        return NetworkParameters(
+            _delay_model(configuration, hosts, folder),
+            loss=section.loss,
+            duplication=section.duplication,
+            bandwidth=section.bandwidth or (hardware.bandwidth if configuration.hardware.cpu else None),
+            grid=section.grid,
+        )
+
+
+def _delay_model(configuration: Configuration, hosts: tuple[NodeId, ...], folder: Path) -> DelayModel:
+    section = configuration.network
+    match section.model:
+        case "constant":
+            return ConstantDelay(section.delay)
+        case "uniform":
+            return UniformDelay(max(0, section.delay - section.jitter), section.delay + section.jitter)
+        case "normal":
+            return NormalDelay(section.delay, section.jitter, section.grid)
+        case "lognormal":
+            return LogNormalDelay(section.delay, section.jitter / max(1, section.delay))
+        case "matrix":
+            name = section.matrix or "aws-regions"
+            table = read_delay_table(folder / name) if name.endswith(".csv") else shipped_delay_table(name)
+            regions = section.placement or table.regions
+            placement = {host: regions[i % len(regions)] for i, host in enumerate(hosts)}
+            return table.place(hosts, placement, section.jitter * 1_000_000 // max(1, section.delay))
+
+
+def scheduled_faults(configuration: Configuration) -> tuple[ScheduledFault, ...]:
+    """What goes wrong, and when."""
+    faults: list[ScheduledFault] = []
+    for section in configuration.faults:
+        nodes = [NodeId(node) for node in section.nodes]
+        match section.kind:
+            case "crash":
+                faults += [Crash(section.at, node) for node in nodes]
+            case "restart":
+                faults += [Restart(section.at, node) for node in nodes]
+            case "pause":
+                faults += [Pause(section.at, node, section.duration) for node in nodes]
+            case "partition":
+                faults.append(Partition(section.at, tuple(tuple(map(NodeId, group)) for group in section.groups)))
+            case "heal":
+                faults.append(Heal(section.at))
+    return tuple(faults)
+
+
+def find_nonce(grinders: Mapping[NodeId, Grinder], hash_rate: int, node: NodeId, need: PowNeeded, _: Any) -> Effect:
+    """Proof of work: the nonce after the time that the machine needs for it."""
+    work = grinders[node].grind(need.data, need.difficulty)
+    return Effect(PowFound(need.id, work.nonce), hashing_time(work.hashes, hash_rate), mines=True)

@@ -37,8 +37,8 @@ PALETTE: Mapping[str, tuple[str, str]] = {
     "chain5": ("#45acd1", "#8fd9f0"),
     "chain6": ("#7d4f25", "#c99a6b"),
     "parent1": ("#43389a", "#a9a0f5"),
-    "parent2": ("#7c74bd", "#c4bdf7"),
-    "parent3": ("#aaa5d2", "#8c84c9"),
+    "parent2": ("#6f62c4", "#c4bdf7"),
+    "parent3": ("#77839f", "#b3bdd1"),
     "route_local": ("#0a4658", "#2f8fae"),
     "route_level1": ("#22917f", "#46c2ac"),
     "route_level2": ("#74bfa8", "#8be0c8"),
@@ -135,7 +135,7 @@ def route_label(route: str) -> str:
     """A route in words."""
     level = route.removeprefix("level")
     if level.isdigit():
-        return "between microgrids" if level == "1" else f"between microgrids, level {level}"
+        return f"between, level {level}"
     return {"local": "within the microgrid", "grid": "main grid", "imbalance": "imbalance, main grid"}.get(route, route)
 
 
@@ -146,6 +146,25 @@ def day_axis(axes: Axes, hours_per_interval: float, intervals: int) -> None:
     step = next((step for limit, step in DAY_TICKS if end <= limit), None)
     if end >= 2 and step:
         axes.xaxis.set_major_locator(MultipleLocator(step))
+
+
+def panels(count: int, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure with equal panels on common axes; what is left over in the last row is empty."""
+    columns = min(columns, max(1, count))
+    rows = max(1, -(-count // columns))
+    figure = Figure(figsize=(WIDTH, 0.75 + height * rows))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    axes = list(grid.flat)
+    for unused in axes[count:] if count else []:
+        unused.remove()
+    for place in range(max(0, count - columns), count):
+        axes[place].xaxis.set_tick_params(labelbottom=True)
+    return figure, axes[: max(1, count)]
+
+
+def finished(figure: Figure, name: str, caption: str, alternative: str) -> Drawing:
+    """The drawing of a finished figure."""
+    return Drawing(name, caption, alternative, svg_of(figure, name, alternative))
 
 
 def empty_note(axes: Axes, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The figures of a day: net energy of the microgrids, clearing prices, energy by route, latency of bids.
+"""The figures of a day: net energy of the microgrids, clearing prices, energy by route.
 
 Each takes the tables of a run and gives a ``Drawing``; what a table lacks is left out, and a figure without any content
 says so in its place. The horizontal axis of a day is the start of delivery, in hours since the first delivery interval
@@ -18,34 +18,26 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from ledger.kernel.encoding import Frozen
-from ledger.kernel.instant import HOUR, SECOND, Duration
+from ledger.kernel.instant import HOUR, Duration
 from market.orders import ASK, BID
 from market.units import Tariff
 from node.experiments.benefit import GRID, chains_of
 from node.experiments.drawing import (
     STYLE,
-    WIDTH,
     Colours,
     Drawing,
     day_axis,
     empty_note,
+    finished,
     light,
+    panels,
     route_label,
     route_look,
-    svg_of,
 )
 from node.experiments.tables import Tables
 
 PANELS_MAX = 12
 """Chains with a panel of their own in a figure: more would not fit on a page of paper."""
-CURVE_POINTS_MAX = 240
-"""Points of one curve: more than the pixels could tell apart."""
-STAGES = (
-    ("in_batch_us", "in a batch proposal", ":"),
-    ("decided_us", "decided by the committee", "--"),
-    ("anchored_us", "anchored: signed", "-."),
-    ("confirmed_us", "confirmed by layer 1", "-"),
-)
 
 
 class Market(Frozen):
@@ -61,13 +53,8 @@ class Market(Frozen):
 
 
 def day_figures(tables: Tables, market: Market) -> list[Drawing]:
-    """The four figures, in the order of the report."""
-    return [
-        net_energy(tables, market),
-        clearing_prices(tables, market),
-        energy_by_route(tables, market),
-        latency(tables),
-    ]
+    """The figures, in the order of the report."""
+    return [net_energy(tables, market), energy_by_route(tables, market), clearing_prices(tables, market)]
 
 
 def chain_colours(tables: Tables) -> Colours:
@@ -79,25 +66,6 @@ def chain_colours(tables: Tables) -> Colours:
 def intervals_of(tables: Tables) -> int:
     """One more than the last interval that anything is known of."""
     return 1 + max([*tables.settlements.column("interval"), *tables.clearings.column("interval")], default=-1)
-
-
-def panels(count: int, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure with equal panels on common axes; what is left over in the last row is empty."""
-    columns = min(columns, max(1, count))
-    rows = max(1, -(-count // columns))
-    figure = Figure(figsize=(WIDTH, 0.75 + height * rows))
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    axes = list(grid.flat)
-    for unused in axes[count:] if count else []:
-        unused.remove()
-    for place in range(max(0, count - columns), count):
-        axes[place].xaxis.set_tick_params(labelbottom=True)
-    return figure, axes[: max(1, count)]
-
-
-def finished(figure: Figure, name: str, caption: str, alternative: str) -> Drawing:
-    """The drawing of a finished figure."""
-    return Drawing(name, caption, alternative, svg_of(figure, name, alternative))
 
 
 # ----------------------------------------------------------------------------------------------------------- net energy
@@ -205,7 +173,7 @@ def _draw_rounds(place: Axes, tables: Tables, chain: str, hours: float, colour: 
         if of == chain and price is not None
     ]
     last = max((number for _, number, _ in rows), default=1)
-    where = [(interval + 0.5 - 0.8 * (last - number) / last) * hours for interval, number, _ in rows]
+    where = [(interval + 0.5 - 0.45 * (last - number) / max(1, last - 1)) * hours for interval, number, _ in rows]
     prices = [price / 1000 for *_, price in rows]
     place.plot(where, prices, linestyle="", marker="o", markersize=1.7, color=colour, alpha=0.42, markeredgewidth=0)
 
@@ -274,7 +242,11 @@ def energy_by_route(tables: Tables, market: Market) -> Drawing:
                 floor = [below + height for below, height in zip(floor, heights, strict=True)]
         if routes:
             _label_route_axes(place, market, count)
-            _legend_above(figure, [Patch(label=route_label(route), **route_look(route)) for route in routes])
+            labels = [route_label(route) for route in routes]
+            if sum(label.startswith("between") for label in labels) == 1:
+                labels = ["between microgrids" if label.startswith("between") else label for label in labels]
+            looks = zip(labels, routes, strict=True)
+            _legend_above(figure, [Patch(label=label, **route_look(route)) for label, route in looks])
         else:
             empty_note(place, "nothing was traded")
     totals = [
@@ -305,82 +277,16 @@ def _label_route_axes(place: Axes, market: Market, count: int) -> None:
         place.text(0.006, height, text, transform=place.transAxes, va=side, weight="bold")
 
 
-# -------------------------------------------------------------------------------------------------------------- latency
-
-
-def latency(tables: Tables) -> Drawing:
-    """The share of orders that had reached each stage, by the time since they were submitted."""
-    orders = frozenset(tables.orders.column("request"))
-    names = [name for name, _, _ in STAGES]
-    spans: dict[str, list[float]] = {name: [] for name in names}
-    for request, submitted, *stages in tables.requests.select("request", "submitted_us", *names):
-        if request in orders:
-            for name, reached in zip(names, stages, strict=True):
-                if reached is not None and submitted is not None:
-                    spans[name].append((reached - submitted) / SECOND)
-    drawn = [name for name in names if spans[name]]
-    with rc_context(STYLE):
-        figure, (place,) = panels(1, 2.5)
-        for name, label, dashes in STAGES:
-            if spans[name]:
-                _draw_curve(place, sorted(spans[name]), f"{label}, median {_seconds(_middle(spans[name]))}", dashes)
-        if drawn:
-            _label_latency_axes(place, [span for name in drawn for span in spans[name]])
-            place.legend(loc="upper left", bbox_to_anchor=(0.0, 1.2), ncols=2, borderaxespad=0.0, handlelength=3.2)
-        else:
-            empty_note(place, "no order was executed")
-    medians = [f"{label}: {_seconds(_middle(spans[name]))}" for name, label, _ in STAGES if spans[name]]
-    caption = (
-        f"Latency of {len(orders):,} orders from their submission to each stage, as the household that submitted them "
-        "sees it; cumulative distribution."
-    )
-    return finished(figure, "latency", caption, f"Latency of orders by stage. Medians: {'; '.join(medians) or 'none'}.")
-
-
-def _draw_curve(place: Axes, spans: Sequence[float], label: str, dashes: str) -> None:
-    shares = range(CURVE_POINTS_MAX + 1)
-    points = [spans[(len(spans) - 1) * share // CURVE_POINTS_MAX] for share in shares]
-    colour = light(LATENCY_COLOURS[dashes])
-    place.plot(points, [share / CURVE_POINTS_MAX for share in shares], dashes, color=colour, linewidth=1.8, label=label)
-
-
-LATENCY_COLOURS = {":": "chain5", "--": "chain2", "-.": "chain4", "-": "chain1"}
-
-
-def _label_latency_axes(place: Axes, spans: Sequence[float]) -> None:
-    place.set_ylabel("share of orders")
-    place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-    place.set_ylim(0, 1.01)
-    low, high = min(spans), max(spans)
-    if low > 0 and high > 12 * low:
-        place.set_xscale("log")
-        place.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _seconds(value)))
-        place.xaxis.set_minor_formatter(FuncFormatter(_minor_seconds))
-        place.tick_params(axis="x", which="minor", labelsize=7.5)
-        place.set_xlabel("time since submission, logarithmic")
-    else:
-        place.set_xlim(0, high * 1.05 or 1)
-        place.set_xlabel("seconds since submission")
-
-
-def _minor_seconds(value: float, _: int | None) -> str:
-    """Minor ticks of the logarithmic axis: only 2 and 5 of each decade."""
-    return _seconds(value) if f"{value:e}"[0] in "25" else ""
-
-
-def _middle(spans: Sequence[float]) -> float:
-    return sorted(spans)[(len(spans) - 1) // 2]
-
-
-def _seconds(span: float) -> str:
-    return f"{span:.3g} s" if span >= 1 else f"{span * 1000:.3g} ms"
-
-
 # ------------------------------------------------------------------------------------------------------------- in common
 
 
 def _legend_above(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
-    figure.legend(handles=list(handles), loc="outside upper left", ncols=min(4, len(handles)), handlelength=1.8)
+    figure.legend(
+        handles=list(handles),
+        loc="outside upper left",
+        ncols=len(handles) if len(handles) <= 5 else 4,
+        handlelength=1.8,
+    )
 
 
 def _left_out(count: int) -> str:

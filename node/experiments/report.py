@@ -45,6 +45,7 @@ from node.configuration import parse_duration
 from node.experiments.benefit import benefit_of, prices_of
 from node.experiments.drawing import PALETTE
 from node.experiments.figures import Market, chain_colours, day_figures
+from node.experiments.latency_figure import latency
 from node.experiments.report_tables import Listing, clock, kwh, pence, span, summary_tables, words
 from node.experiments.tables import Tables
 from node.experiments.tangle_picture import tangle_picture
@@ -82,7 +83,8 @@ def render_report(
         "benefit": benefit_of(tables, market.tariff),
         **summary,
     }
-    drawings = {drawing.name: drawing for drawing in (*day_figures(tables, market), tangle_picture(tables))}
+    drawn = (*day_figures(tables, market), latency(tables), tangle_picture(tables))
+    drawings = {drawing.name: drawing for drawing in drawn}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(Path(__file__).with_name(TEMPLATE).read_text(encoding="utf-8"))
     return template.render(

@@ -21,7 +21,7 @@ from node.experiments.tables import Tables
 
 WalkStep = tuple[Instant, str, str, str]
 """When, at which host or chain, what happened, and the source file in charge."""
-LOCAL, RESULT = "local", "receive_result"
+LOCAL, RESIDUAL, RESULT = "local", "submit_residual", "receive_result"
 
 
 def choose_walk(tables: Tables) -> list[WalkStep]:
@@ -51,6 +51,7 @@ class _Walk:
         self._chain, self._interval, self._home = chain, interval, home
         self._tables = tables
         self._requests = self._rows("requests", interval=interval)
+        self._above = self._chains_above()
 
     def steps(self) -> Iterator[WalkStep]:
         """All steps, in no order."""
@@ -59,6 +60,15 @@ class _Walk:
         yield from self._messages()
         yield from self._settlement()
         yield from self._reading()
+
+    def _chains_above(self) -> list[str]:
+        """Where its chain's residual went, and where that chain's went, and so on."""
+        parents = {row["account"]: row["chain"] for row in self._requests if row["kind"] == RESIDUAL}
+        above, chain = [], self._chain
+        while chain in parents and parents[chain] not in above:
+            chain = parents[chain]
+            above.append(chain)
+        return above
 
     def _rows(self, table: str, **wanted: Any) -> list[dict[str, Any]]:
         """The rows of a table in which some columns have some values."""
@@ -118,18 +128,15 @@ class _Walk:
     # --------------------------------------------------------------------------------------------------- the gates
 
     def _gates(self) -> Iterator[WalkStep]:
-        """The clearing of its own chain, and of the chains whose prices it traded at."""
-        own = self._rows("clearings", chain=self._chain, interval=self._interval)
-        for clearing in own[:1]:
+        """The clearing of its own chain, and of the chains above that its residual came to."""
+        for clearing in self._rows("clearings", chain=self._chain, interval=self._interval)[:1]:
             yield self._cleared(clearing, "market/clearing.py")
-            yield from self._residual_sent(clearing)
-        trades = self._rows("trades", chain=self._chain, interval=self._interval, home=self._home)
-        for trade in trades:
-            level = trade["route"].removeprefix("level")
-            if level.isdigit():
-                above = self._rows("clearings", level=int(level), interval=self._interval, price=trade["price"])
-                for clearing in above[:1]:
-                    yield self._cleared(clearing, "market/parent.py")
+            if clearing["supply_wh"] != clearing["demand_wh"]:
+                yield from self._sent(clearing, "the anchor that carries the residual up")
+        for chain in self._above:
+            for clearing in self._rows("clearings", chain=chain, interval=self._interval)[:1]:
+                yield self._cleared(clearing, "market/parent.py")
+                yield from self._sent(clearing, "the anchor with what it sends down and up")
 
     def _cleared(self, clearing: dict[str, Any], source: str) -> WalkStep:
         sides = f"supply {clearing['supply_wh']:,} Wh, demand {clearing['demand_wh']:,} Wh"
@@ -137,32 +144,27 @@ class _Walk:
         what = f"the gate: {sides}; {matched if clearing['matched_wh'] else 'nothing to match'}"
         return clearing["timestamp_us"], clearing["chain"], what, source
 
-    def _residual_sent(self, clearing: dict[str, Any]) -> Iterator[WalkStep]:
+    def _sent(self, clearing: dict[str, Any], what: str) -> Iterator[WalkStep]:
+        """The anchor of the chain block that cleared: what it sends is in it."""
         at = clearing["timestamp_us"]
-        blocks = self._rows("chain_blocks", chain=self._chain)
+        blocks = self._rows("chain_blocks", chain=clearing["chain"])
         after = [row for row in blocks if row["timestamp_us"] is not None and row["timestamp_us"] >= at]
-        if after and clearing["supply_wh"] != clearing["demand_wh"]:
-            first = min(after, key=lambda row: row["timestamp_us"])
-            yield from self._attached(first, "the anchor that carries the residual up")
+        if after:
+            yield from self._attached(min(after, key=lambda row: row["timestamp_us"]), what)
 
     # ------------------------------------------------------------------------------------------------ the messages
 
     def _messages(self) -> Iterator[WalkStep]:
-        """Residuals on their way up, results on their way down: its own chain's, and those of the chains above."""
-        below, known = [self._chain], {self._chain}
-        while below:
-            child = below.pop()
-            for row in self._requests:
-                at = _taken(row)
-                if row["kind"] == "submit_residual" and row["account"] == child and at is not None:
-                    what = f"takes the residual of {child}, an output addressed to it, as an order"
-                    yield at, row["chain"], what, "wasp/crosschain.py"
-                    if row["chain"] not in known:
-                        known.add(row["chain"])
-                        below.append(row["chain"])
+        """Residuals on their way up, results on their way down."""
+        way = [self._chain, *self._above]
         for row in self._requests:
             at = _taken(row)
-            if row["kind"] == RESULT and row["chain"] in known and at is not None:
+            if at is None or row["chain"] not in way:
+                continue
+            if row["kind"] == RESIDUAL and row["account"] in way:
+                what = f"takes the residual of {row['account']}, an output addressed to it, as an order"
+                yield at, row["chain"], what, "wasp/crosschain.py"
+            elif row["kind"] == RESULT:
                 what = f"takes a result of {row['account']}: lots, money, refunds"
                 yield at, row["chain"], what, "market/hierarchy.py"
 

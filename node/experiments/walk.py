@@ -120,7 +120,7 @@ class _Walk:
         carriers = self._rows("blocks", payload=chain_block["transaction"]) if chain_block["transaction"] else []
         for block in carriers[:1]:
             name = f"block {block['block'][:8]}"
-            yield block["issued_us"], block["issuer"], f"attaches {what} to the Tangle in {name}", "ledger/tangle.py"
+            yield block["issued_us"], block["issuer"], f"attaches {what}, in {name}", "ledger/tangle.py"
             if block["confirmed_us"] is not None:
                 text = f"enough weight has grown over {name}: confirmed at the first node"
                 yield block["confirmed_us"], "layer 1", text, "ledger/finality.py"

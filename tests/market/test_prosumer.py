@@ -145,6 +145,17 @@ def test_nothing_is_submitted_from_the_gate_on_and_readings_only_within_their_ti
     assert {(output.interval, output.entry_point) for output in homes.submitted} == set()
 
 
+def test_a_round_that_is_seen_at_the_gate_is_seen_too_late():
+    for late, count in ((-1, 1), (0, 0)):
+        homes = Neighbourhood(nets={"a": (-600, 0), "b": (400, 0)})
+        market, chain = homes.bench.market, homes.solo.chains["mg"]
+        homes.run(market.round_end(0, 1) - 1)
+        homes.solo.advance_to(market.round_end(0, 1))
+        advanced = StateAdvanced(StateView(chain.state, "auction"), chain.block.timestamp, 1)
+        step = homes.homes["a"].handle_input(advanced, market.gate_at(0, 0) + late)
+        assert len([output for output in step.outputs if not output.again]) == count
+
+
 def test_the_last_round_teaches_nobody_and_agreed_prices_end_the_learning():
     homes = Neighbourhood(nets={"a": (-600, 0), "b": (400, 0)}, rounds=2, round_length=MINUTE)
     gate = homes.bench.market.gate_at(0, 0)

@@ -11,7 +11,7 @@ from ledger.output import AnchorOutput, OutputId, TransactionId
 from ledger.transaction import Transaction
 from wasp.batch_policy import BatchPolicy, OldestFirst
 from wasp.chain_block import ChainBlock
-from wasp.committee_log import PeerReconnected, RecoveryTimes
+from wasp.committee_log import LogIndexUsed, PeerReconnected, RecoveryTimes
 from wasp.consensus.consensus import BatchDecided, IndexSkipped
 from wasp.core_contracts.blocklog import Receipt
 from wasp.mempool import RequestPooled, RequestRefused, SharingTimes, SubmitRequest
@@ -54,6 +54,10 @@ class ConfirmationKept(Value):
 
     anchor_id: OutputId
     anchor: AnchorOutput
+
+
+ChainRecord: TypeAlias = LogIndexUsed | ChainBlock | AnchorKept | ConfirmationKept
+"""What a member's life leaves behind."""
 
 
 class ExecutionCompleted(Frozen):

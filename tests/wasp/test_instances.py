@@ -1,0 +1,85 @@
+from ledger.kernel.automaton import NodeId
+from ledger.kernel.identity import ModelVerifier, deal_signer
+from ledger.kernel.threshold import deal_threshold_keys
+from wasp.committee import Committee
+from wasp.committee_log import NextIndexVote
+from wasp.consensus.consensus import Consensus
+from wasp.instances import Instances
+
+MESSAGE = NextIndexVote(1, "done")
+ME = NodeId("m0")
+
+
+def window(n=4, kept=3, ahead_max=2, used=0):
+    names = [NodeId(f"m{place}") for place in range(n)]
+    signers = [deal_signer("model", 0, name) for name in names]
+    committee = Committee(names, [signer.public_key for signer in signers])
+    key = deal_threshold_keys(0, "mg1", n, committee.some_correct)[0]
+
+    def consensus(index):
+        return Consensus(("mg1", index), committee, ME, signers[0], ModelVerifier(), key)
+
+    return Instances(committee, kept, ahead_max, used), consensus
+
+
+def test_the_last_opened_indices_are_kept():
+    instances, consensus = window(kept=3)
+    dropped = [instances.open(index, consensus(index)) for index in range(1, 6)]
+    assert dropped == [(), (), (), (1,), (2,)]
+    assert [instance.log_index for instance in instances] == [3, 4, 5]
+    assert instances.current is instances.find(5)
+
+
+def test_an_index_is_used_once():
+    instances, consensus = window(used=4)
+    try:
+        instances.open(4, consensus(4))
+    except AssertionError:
+        return
+    raise RuntimeError("the last index of a former life was opened again")
+
+
+def test_only_the_near_future_is_held_back():
+    instances, consensus = window(ahead_max=2, used=4)
+    for index in (3, 4, 5, 6, 7):
+        assert instances.hold(NodeId("m1"), index, ("mg1", index, "entropy"), MESSAGE)
+    instances.open(5, consensus(5))
+    assert instances.release(5) == [(NodeId("m1"), ("mg1", 5, "entropy"), MESSAGE)]
+    instances.open(7, consensus(7))
+    assert instances.release(7) == []
+
+
+def test_what_was_held_for_a_lower_index_is_forgotten_and_makes_room():
+    instances, consensus = window(used=4)
+    path = ("mg1", 5, "entropy")
+    for _ in range(instances.held_max):
+        assert instances.hold(NodeId("m1"), 5, path, MESSAGE)
+    assert not instances.hold(NodeId("m1"), 6, path, MESSAGE)
+    assert instances.hold(NodeId("m2"), 6, path, MESSAGE)
+    instances.open(6, consensus(6))
+    assert instances.release(6) == [(NodeId("m2"), path, MESSAGE)]
+    assert instances.hold(NodeId("m1"), 7, path, MESSAGE)
+
+
+def test_a_member_has_proposed_when_it_sends_something_for_its_own_broadcast():
+    instances, consensus = window()
+    instances.open(1, consensus(1))
+    current = instances.current
+    assert not instances.note_proposal(current, NodeId("m1"), ("mg1", 1, "broadcast", 2))
+    assert not instances.note_proposal(current, NodeId("m1"), ("mg1", 1, "agreement", 1))
+    assert instances.note_proposal(current, NodeId("m1"), ("mg1", 1, "broadcast", 1))
+    assert not instances.note_proposal(current, NodeId("m1"), ("mg1", 1, "broadcast", 1))
+
+
+def test_f_plus_1_others_that_proposed_are_company_and_f_are_not():
+    for n in (4, 5, 7, 10):
+        instances, consensus = window(n)
+        instances.open(1, consensus(1))
+        current = instances.current
+        instances.note_proposal(current, ME, ("mg1", 1, "broadcast", 0))
+        f = instances.committee.f
+        for place in range(1, f + 1):
+            instances.note_proposal(current, NodeId(f"m{place}"), ("mg1", 1, "broadcast", place))
+        assert not instances.others_proposed(current, ME)
+        instances.note_proposal(current, NodeId(f"m{f + 1}"), ("mg1", 1, "broadcast", f + 1))
+        assert instances.others_proposed(current, ME)

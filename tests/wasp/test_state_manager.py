@@ -1,0 +1,186 @@
+import msgspec
+
+from ledger.kernel.automaton import NOTHING, Envelope, Fault, NodeId, Record, Step
+from ledger.kernel.encoding import digest, encode, pack
+from ledger.kernel.identity import deal_signer
+from ledger.kernel.instant import MILLISECOND
+from ledger.kernel.rng import stream
+from ledger.output import OutputId
+from wasp.chain_block import ChainBlock, first_block
+from wasp.committee import Committee
+from wasp.state import EMPTY_STATE, Mutation
+from wasp.state_manager import (
+    ANSWER_SIZE_MAX,
+    BLOCKS_PER_ANSWER_MAX,
+    BlocksFetched,
+    ChainBlockAnswer,
+    ChainBlockQuery,
+    FetchTimes,
+    SeekBlocks,
+    StateManager,
+)
+
+PATH = ("mg1", "state")
+NAMES = [NodeId(f"m{place}") for place in range(4)]
+ME, PEER = NAMES[0], NAMES[1]
+COMMITTEE = Committee(NAMES, [deal_signer("model", 0, name).public_key for name in NAMES])
+GENESIS = first_block("mg1", EMPTY_STATE)
+
+
+def grown(count, label="a", size=0, base=(GENESIS, EMPTY_STATE)):
+    """Blocks with their states, each on the one before."""
+    line = []
+    block, state = base
+    for _ in range(count):
+        mutations = (Mutation(("counter", label), pack((block.index + 1, bytes(size)))),)
+        state = state.apply(mutations)
+        block = ChainBlock(
+            "mg1",
+            block.index + 1,
+            block.digest,
+            OutputId(digest("base", block.index), 0),
+            block.timestamp + 1,
+            block.index + 1,
+            (),
+            mutations,
+            state.root,
+        )
+        line.append((block, state))
+    return line
+
+
+def manager():
+    return StateManager(PATH, COMMITTEE, ME, GENESIS, EMPTY_STATE, FetchTimes(), stream(0, "states"))
+
+
+def holding(line):
+    states = manager()
+    for block, state in line:
+        states.hold(block, state)
+    return states
+
+
+def seek(states, *blocks, now=0):
+    return states.handle_input(SeekBlocks(tuple(block.digest for block in blocks)), now)
+
+
+def answer(states, *blocks, sender=PEER):
+    return states.handle_message(sender, PATH, ChainBlockAnswer(blocks), 0)
+
+
+def test_an_executed_block_is_held_and_a_record_once():
+    states = manager()
+    [(block, state)] = grown(1)
+    assert states.hold(block, state) == Step(records=(Record(PATH, block),))
+    assert states.hold(block, state) is NOTHING
+    assert (states.block(block.digest), states.state(block.digest)) == (block, state)
+
+
+def test_blocks_that_are_sought_are_asked_for_and_replayed_from_the_held_one_up():
+    line = grown(3)
+    states = manager()
+    [question] = seek(states, line[2][0]).messages
+    assert question.message == ChainBlockQuery(line[2][0].digest, 0)
+    assert (len(question.recipients), ME in question.recipients) == (2, False)
+    blocks = [block for block, _ in reversed(line)]
+    step = answer(states, *blocks)
+    assert step.outputs == (BlocksFetched((line[2][0].digest,)),)
+    assert step.records == [Record(PATH, block) for block, _ in line]
+    assert states.state(line[2][0].digest).root == line[2][1].root
+    assert states.deadline is None
+
+
+def test_a_partial_answer_is_followed_by_a_question_for_the_rest():
+    line = grown(4)
+    states = manager()
+    seek(states, line[3][0])
+    step = answer(states, line[3][0], line[2][0])
+    assert [envelope.message for envelope in step.messages] == [ChainBlockQuery(line[1][0].digest, 0)]
+    assert step.outputs == ()
+    assert answer(states, line[1][0], line[0][0]).outputs == (BlocksFetched((line[3][0].digest,)),)
+
+
+def test_held_blocks_are_not_sought_and_a_repeated_wish_asks_nobody():
+    line = grown(2)
+    states = holding(line[:1])
+    assert seek(states, line[0][0]) is NOTHING
+    assert seek(states, line[1][0]).messages
+    assert seek(states, line[1][0]) is NOTHING
+    seek(states)
+    assert (states.deadline, answer(states, line[1][0])) == (None, NOTHING)
+
+
+def test_without_an_answer_others_are_asked_at_doubling_intervals():
+    states = manager()
+    seek(states, grown(1)[0][0])
+    instants, asked = [], set()
+    for _ in range(9):
+        instants.append(states.deadline)
+        assert states.handle_timer(states.deadline - 1) is NOTHING
+        [question] = states.handle_timer(states.deadline).messages
+        asked |= set(question.recipients)
+    waits = [after - before for before, after in zip([0, *instants[:-1]], instants, strict=True)]
+    assert waits == [500 * MILLISECOND << place for place in (0, 1, 2, 3, 4, 5, 6, 6, 6)]
+    assert asked == set(NAMES[1:])
+
+
+def test_a_chain_of_blocks_that_does_not_hang_together_is_a_fault():
+    line = grown(3)
+    states = manager()
+    seek(states, line[2][0])
+    [fault] = answer(states, line[2][0], line[0][0]).faults
+    assert fault == Fault(PEER, "broken_answer", PATH, "a chain block that the one above does not name")
+
+
+def test_an_answer_that_nobody_asked_for_is_ignored_and_a_strangers_is_a_fault():
+    states = manager()
+    assert answer(states, grown(1)[0][0]) is NOTHING
+    assert [fault.kind for fault in answer(states, grown(1)[0][0], sender=NodeId("x")).faults] == ["not_a_member"]
+
+
+def test_a_block_that_does_not_lead_to_its_state_root_is_never_held_and_no_peer_is_blamed():
+    [(block, _)] = grown(1)
+    lie = msgspec.structs.replace(block, state_root=digest("another root"))
+    states = manager()
+    seek(states, lie)
+    step = answer(states, lie)
+    assert (list(step.records), list(step.faults), states.state(lie.digest)) == ([], [], None)
+    assert states.deadline is None
+    assert "1 blocks do not lead to their state root" in states.status
+
+
+def test_an_answer_holds_what_the_asker_lacks_newest_first():
+    line = grown(6)
+    states = holding(line)
+    question = ChainBlockQuery(line[4][0].digest, 2)
+    [envelope] = states.handle_message(PEER, PATH, question, 0).messages
+    blocks = tuple(line[place][0] for place in (4, 3, 2))
+    assert envelope == Envelope((PEER,), PATH, ChainBlockAnswer(blocks))
+    assert states.handle_message(PEER, PATH, ChainBlockQuery(GENESIS.digest, 0), 0) is NOTHING
+    assert states.handle_message(PEER, PATH, ChainBlockQuery(digest("unknown"), 0), 0) is NOTHING
+
+
+def test_an_answer_is_bounded_in_blocks_and_in_bytes():
+    line = grown(BLOCKS_PER_ANSWER_MAX + 5)
+    [envelope] = holding(line).handle_message(PEER, PATH, ChainBlockQuery(line[-1][0].digest, 0), 0).messages
+    assert len(envelope.message.blocks) == BLOCKS_PER_ANSWER_MAX
+    line = grown(12, size=60_000)
+    [envelope] = holding(line).handle_message(PEER, PATH, ChainBlockQuery(line[-1][0].digest, 0), 0).messages
+    assert len(envelope.message.blocks) == ANSWER_SIZE_MAX // len(encode(line[-1][0]))
+
+
+def test_branches_stand_side_by_side_until_one_is_confirmed():
+    line, branch = grown(3), grown(2, "b")
+    states = holding([*line, *branch])
+    states.settle(line[1][0])
+    assert [states.state(block.digest) is None for block, _ in line] == [True, False, False]
+    assert states.block(line[0][0].digest) == line[0][0]
+    assert states.state(branch[1][0].digest) is not None
+
+
+def test_states_are_restored_from_records_alone_and_what_stands_on_nothing_is_left_out():
+    line = grown(4)
+    states = manager()
+    states.restore([block for block, _ in (*line[:2], line[3])])
+    assert [states.state(block.digest) is not None for block, _ in line] == [True, True, False, False]
+    assert states.state(line[1][0].digest).root == line[1][1].root

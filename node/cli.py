@@ -1,19 +1,23 @@
 """The command ``tanglegrid``.
 
 Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 a run that failed or broke an
-invariant, 2 a command or configuration that can't be used. Everything heavy is imported inside the commands, for a command
-line answers at once.
+invariant, 2 a command or configuration that can't be used, 130 interrupted. Everything heavy is imported inside the
+commands, for a command line answers at once.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
 import click
+
+FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -22,29 +26,79 @@ def main() -> None:
     """Settle peer-to-peer energy trading on a simulated two-layer ledger, and measure what it costs."""
 
 
-@main.command()
+@main.command(
+    epilog="Exit codes: 0 done; 1 the run failed or an invariant is broken; 2 the command or configuration is unusable."
+)
 @click.argument("configuration", type=click.Path(path_type=Path))
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Run with this seed instead of the configuration's.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a field, e.g. market.rounds=5.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where to leave tables, manifest and report.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a field, as often as you like; the value as in TOML, text also without quotes: "
+    "market.rounds=5, network.delay=80ms, chains.0.generation_shift=12h.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for manifest, tables (Parquet) and report; an earlier run in it is replaced. Without it nothing is kept.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object, and nothing else.")
-@click.option("--report/--no-report", default=True, help="Draw the HTML report into the run folder.")
+@click.option("--report/--no-report", default=True, help="Draw the HTML report into the folder, or leave it out.")
+@click.option("--traceback", is_flag=True, help="When the program itself fails, show where.")
 def run(
-    configuration: Path, seed: int | None, overrides: tuple[str, ...], out: Path | None, as_json: bool, report: bool
+    configuration: Path,
+    seed: int | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    report: bool,
+    traceback: bool,
 ) -> None:
-    """Run the scenario of a CONFIGURATION file in the deterministic simulation."""
+    """Run a scenario in the deterministic simulation, and print its summary.
+
+    CONFIGURATION is a TOML file such as configs/three-microgrids.toml. The same file, overrides and seed give the same
+    results, on any machine: compare the digest.
+    """
+    with _problems_told(traceback):
+        from node.experiments.run import run_to_folder
+
+        outcome = run_to_folder(configuration, overrides, seed, out, report=report, quiet=as_json)
+        _print(outcome.summary_json() if as_json else outcome.summary_text())
+        if outcome.violations:
+            _stop([f"an invariant is broken: {violation}" for violation in outcome.violations], FAILED)
+
+
+@contextmanager
+def _problems_told(traceback: bool) -> Iterator[None]:
+    """Whatever goes wrong inside ends the command with a line on standard error and its exit code."""
     from node.configuration import ConfigurationError
-    from node.experiments.run import run_to_folder
 
     try:
-        outcome = run_to_folder(configuration, overrides, seed, out, report=report, quiet=as_json)
+        yield
     except ConfigurationError as error:
-        _stop(error.problems, 2)
+        _stop([str(problem) for problem in error.problems], UNUSABLE)
     except OSError as error:
-        _stop([f"{error.filename}: {error.strerror}"], 1)
-    click.echo(outcome.summary_json() if as_json else outcome.summary_text())
-    if outcome.violations:
-        _stop([f"an invariant is broken: {violation}" for violation in outcome.violations], 1)
+        _stop([f"{error.filename}: {error.strerror}" if error.filename else str(error)], FAILED)
+    except KeyboardInterrupt:
+        _stop(["interrupted; nothing was written"], INTERRUPTED)
+    except Exception as error:
+        if traceback:
+            raise
+        cause = error.__cause__ or error
+        told = [str(error)] if error.__cause__ else []
+        why = f"this is an error of tanglegrid: {type(cause).__name__}: {cause}"
+        _stop([*told, why, "the same command with --traceback fails in the same way and shows where"], FAILED)
+
+
+def _print(text: str) -> None:
+    """Print to standard output; whoever has closed it, such as ``head``, has seen enough."""
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(problems: Sequence[str], code: int) -> NoReturn:

@@ -1,7 +1,7 @@
 """The configuration of a scenario: its sections, their fields, defaults and bounds.
 
-Durations are text with units ("90s", "1h30m", "25ms"), prices are p/kWh with at most three decimals, energy is Wh. What a field
-alone can't tell is in ``node.configuration_checks``, how a file is read in ``node.configuration_file``.
+Durations are text with units ("90s", "1h30m", "25ms"), prices are p/kWh with at most three decimals, energy is Wh. What a
+field alone can't tell is in ``node.configuration_checks``, how a file is read in ``node.configuration_file``.
 """
 
 from __future__ import annotations

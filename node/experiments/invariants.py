@@ -14,13 +14,14 @@
 | home_reading | load, generation and net as measured; metered - ordered = imbalance, at the main grid's price |
 | interval_energy | between microgrids, what is bought on a level is what is sold on it |
 | interval_money | what homes gained over the main grid's prices = (buy - sell price) x energy traded between peers |
-| no_fault | no host found evidence against another: all are honest here |
+| no_fault | no host found evidence against another, whatever it told: all are honest here |
 
 A violation is told once, with its place; the run goes on, and the command fails.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ledger.kernel.automaton import Fault, NodeId
@@ -60,11 +61,12 @@ class Invariants:
         self.unspent: dict[NodeId, dict[OutputId, Output]] = {node: dict(first) for node in scenario.plan.ledger_nodes}
         """The confirmed unspent outputs of every layer-1 node, followed from what it tells."""
         self._confirmed: dict[NodeId, set[TransactionId]] = {node: set() for node in scenario.plan.ledger_nodes}
-        self._transactions: dict[TransactionId, Transaction] = {}
+        self.transactions: dict[TransactionId, Transaction] = {}
+        """All that were booked somewhere."""
         self._amounts: dict[NodeId, int] = dict.fromkeys(scenario.plan.ledger_nodes, scenario.supply)
         self._between: dict[int, dict[tuple[int, str], int]] = {}
         self._gains: dict[int, list[int]] = {}
-        self._leaves = sum(1 for chain in scenario.plan.chains.values() if chain.homes)
+        self._leaves = sum(1 for chain in scenario.plan.chains.values() if chain.homes and not chain.offline)
 
     def check(self, name: str, holds: bool, place: str) -> None:
         """One check."""
@@ -85,9 +87,8 @@ class Invariants:
         """A chain's next confirmed state, seen for the first time."""
         place = f"{chain}, chain block {block.index}"
         last, last_anchor = self._last[chain]
-        if block.index == last.index + 1:
-            follows = block.previous == last.digest and block.base == last_anchor and block.timestamp > last.timestamp
-            self.check("succession", follows, place)
+        follows = block.index == last.index + 1 and block.previous == last.digest and block.base == last_anchor
+        self.check("succession", follows and block.timestamp > last.timestamp, place)
         self._last[chain] = (block, anchor)
         self.check("commitment", state.root == block.state_root, place)
         executed = self._executed[chain]
@@ -103,12 +104,12 @@ class Invariants:
         self.check("funds", output is not None and accounts == output.amount, place)
 
     def _transaction_output(self, output_id: OutputId) -> Output | None:
-        transaction = self._transactions.get(output_id.transaction)
+        transaction = self.transactions.get(output_id.transaction)
         return None if transaction is None else transaction.essence.outputs[output_id.index]
 
     def transaction_booked(self, transaction: Transaction) -> None:
         """A transaction is known."""
-        self._transactions.setdefault(transaction.id, transaction)
+        self.transactions.setdefault(transaction.id, transaction)
 
     def transaction_confirmed(self, now: Instant, node: NodeId, transaction_id: TransactionId) -> None:
         """A layer-1 node confirmed a transaction."""
@@ -116,7 +117,11 @@ class Invariants:
         if transaction_id in confirmed:
             return
         confirmed.add(transaction_id)
-        transaction, unspent = self._transactions[transaction_id], self.unspent[node]
+        place = f"{node} at {now}: transaction {transaction_id.hex()}"
+        transaction, unspent = self.transactions.get(transaction_id), self.unspent[node]
+        if transaction is None:
+            self.check("supply", False, f"{place} was never booked")
+            return
         spent = [unspent.pop(input_id, None) for input_id in transaction.essence.inputs]
         total = self._amounts[node] - sum(output.amount for output in spent if output is not None)
         for index, output in enumerate(transaction.essence.outputs):
@@ -124,11 +129,16 @@ class Invariants:
             total += output.amount
         self._amounts[node] = total
         holds = None not in spent and total == self._scenario.supply
-        self.check("supply", holds, f"{node} at {now}: transaction {transaction_id.hex()}")
+        self.check("supply", holds, place)
 
-    def fault_told(self, now: Instant, node: NodeId, fault: Fault) -> None:
-        """A host accuses another."""
-        self.check("no_fault", False, f"{node} at {now} accuses {fault.accused}: {fault.kind} {fault.detail}")
+    def newest_unspent(self) -> dict[OutputId, Output]:
+        """The confirmed unspent outputs of the layer-1 node that has confirmed most: others may be down or behind."""
+        return self.unspent[max(self.unspent, key=lambda node: len(self._confirmed[node]))]
+
+    def faults_told(self, now: Instant, node: NodeId, faults: Sequence[Fault]) -> None:
+        """What a host put out has these accusations in it."""
+        told = [f"{fault.accused}: {fault.kind} {fault.path} {fault.detail}" for fault in faults]
+        self.check("no_fault", not told, f"{node} at {now} accuses {'; '.join(told)}")
 
     # ------------------------------------------------------------------------------------------------------- the market
 

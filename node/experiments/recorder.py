@@ -1,7 +1,8 @@
 """Observes a run: fills the tables, and hands every confirmed state to the checks.
 
 A stage of a request is taken at the host of the household that submitted it. Of everything that several hosts see (a chain
-block anchored, a chain block confirmed), the table has the first time; agreement is checked on all.
+block anchored, a chain block confirmed), the table has the first time; agreement is checked on all. A chain's state is
+confirmed when the first layer-1 node has confirmed its anchor: also when no member is up that could say so.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import Any
 from ledger.access import TransactionConfirmed
 from ledger.booking import BlockBooked
 from ledger.finality import BlockAccepted, BlockConfirmed
+from ledger.issuing import PowNeeded
 from ledger.kernel.automaton import Fault, NodeId
 from ledger.kernel.encoding import unpack
 from ledger.kernel.instant import Instant
 from ledger.kernel.rejection import Rejected
+from ledger.output import OutputId, TransactionId
 from ledger.transaction import Transaction
 from market.prosumer import RequestToSubmit
 from node.experiments.invariants import Invariants
@@ -49,7 +52,12 @@ class Recorder:
         self._homes = {home.name: home.chain for home in scenario.plan.homes}
         self._issuers = {signer.public_key: host for host, signer in scenario.signers.items()}
         self._chain_blocks: dict[bytes, Row] = {}
-        self._states: dict[bytes, State] = {}
+        self._decided: dict[tuple[str, int], Instant] = {}
+        """When the first member saw the batch of a log index decided."""
+        self._anchored: dict[TransactionId, BlockAnchored] = {}
+        """By its anchor's transaction: each chain block that is not confirmed."""
+        self._difficulties: dict[bytes, int] = {}
+        """Of blocks that are not booked yet, by what the work is done for."""
         self._blocks: dict[bytes, Row] = {}
 
     def observe(self, now: Instant, node: NodeId, outputs: Sequence[Any], faults: Sequence[Fault]) -> None:
@@ -66,13 +74,15 @@ class Recorder:
                     self._stamp(self._blocks.get(output.block_id), "confirmed_us", now)
                 case TransactionConfirmed():
                     self.invariants.transaction_confirmed(now, node, output.transaction_id)
+                    self._advance(now, output.transaction_id)
+                case PowNeeded():
+                    self._difficulties[output.id] = output.difficulty
                 case RequestToSubmit():
                     self._note_request(now, node, output)
                 case _:
                     pass
-        for fault in faults:
-            self.faults.append((now, node, fault))
-            self.invariants.fault_told(now, node, fault)
+        self.faults += [(now, node, fault) for fault in faults]
+        self.invariants.faults_told(now, node, faults)
 
     def finish(self) -> Tables:
         """Close the tables: everything that was kept open becomes rows."""
@@ -131,6 +141,7 @@ class Recorder:
             case BatchProposed():
                 self._stamp_own(now, node, fact.requests, "in_batch_us")
             case BatchDecided():
+                self._decided.setdefault((chain, fact.log_index), now)
                 self._stamp_own(now, node, fact.batch.requests, "decided_us")
             case BlockAnchored():
                 self._note_anchored(now, node, fact)
@@ -156,18 +167,20 @@ class Recorder:
     def _note_anchored(self, now: Instant, node: NodeId, fact: BlockAnchored) -> None:
         block = fact.block
         if block.digest not in self._chain_blocks:
-            self._states[block.digest] = fact.state
+            self._anchored[fact.transaction_id] = fact
             self._chain_blocks[block.digest] = {
                 "chain": fact.chain,
                 "index": block.index,
                 "log_index": block.log_index,
                 "timestamp_us": block.timestamp,
+                "decided_us": self._decided.get((fact.chain, block.log_index)),
                 "anchored_us": now,
                 "requests": len(block.requests),
                 "transaction": fact.transaction_id.hex(),
                 "outcome": "open",
             }
-        self._chain_blocks[block.digest]["outcome"] = "open"
+        elif self._chain_blocks[block.digest]["outcome"] == "undone":
+            self._chain_blocks[block.digest]["outcome"] = "open"
         for request in block.requests:
             if isinstance(request, OffLedgerRequest):
                 self._stamp_own(now, node, (request.id,), "anchored_us")
@@ -189,17 +202,20 @@ class Recorder:
             else:
                 self._stamp(self._requests.get(request.id), "confirmed_us", now)
         self.invariants.chain_block_confirmed(now, node, fact.chain, block, fact.anchor_id)
-        if block.index <= self.confirmed[fact.chain]:
+
+    def _advance(self, now: Instant, transaction_id: TransactionId) -> None:
+        """Layer 1 has confirmed a transaction: if it is an anchor, its chain has a new confirmed state."""
+        fact = self._anchored.pop(transaction_id, None)
+        if fact is None:
             return
-        state = self._states.pop(block.digest, None)
-        if state is None:
-            state = self.confirmed_states[fact.chain].apply(block.mutations)
-        if row is not None:
-            row["outcome"] = "confirmed"
-        self.confirmed[fact.chain] = block.index
-        self.confirmed_states[fact.chain] = state
-        self.invariants.state_confirmed(now, fact.chain, block, state, fact.anchor_id)
-        self.market.state_confirmed(now, fact.chain, block, state)
+        chain, block, state = fact.chain, fact.block, fact.state
+        row = self._chain_blocks[block.digest]
+        row["outcome"] = "confirmed"
+        row["outputs"] = len(self.invariants.transactions[transaction_id].essence.outputs) - 1
+        self.confirmed[chain] = block.index
+        self.confirmed_states[chain] = state
+        self.invariants.state_confirmed(now, chain, block, state, OutputId(transaction_id, 0))
+        self.market.state_confirmed(now, chain, block, state)
 
     def _note_undone(self, node: NodeId, fact: BlocksUndone) -> None:
         for block in fact.blocks:
@@ -225,6 +241,7 @@ class Recorder:
             "issuer": self._issuers.get(essence.issuer, ""),
             "issued_us": essence.issuing_time,
             "payload": "" if payload is None else payload.id.hex(),
+            "difficulty": self._difficulties.pop(essence.work_data, None),
             "strong_parents": " ".join(parent.hex() for parent in essence.strong),
             "weak_parents": " ".join(parent.hex() for parent in essence.weak),
         }

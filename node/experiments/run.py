@@ -15,11 +15,12 @@ from typing import Any
 from ledger.kernel.instant import MINUTE, Duration, Instant
 from node.configuration import Configuration, ConfigurationError
 from node.configuration_file import open_configuration
+from node.experiments.drain import is_drained
 from node.experiments.recorder import Recorder
 from node.experiments.report import render_report
 from node.experiments.results import FolderTaken, check_place, digest_of_results, versions, write_folder
 from node.experiments.scenario import Scenario
-from node.experiments.summary import summarise, summary_text, unsettled_of
+from node.experiments.summary import summarise, summary_text
 from node.experiments.tables import Tables
 from node.simulated.runtime import SimulatedRuntime
 
@@ -79,19 +80,6 @@ def run_scenario(configuration: Configuration, folder: Path, progress: Progress 
     summary = summarise(scenario, recorder, runtime)
     digest = digest_of_results(list(tables), summary)
     return Outcome(scenario, tables, {"digest": digest, **summary}, process_time() - began)
-
-
-def is_drained(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime) -> bool:
-    """Whether nothing is open, and every member that is up has its active state confirmed."""
-    if unsettled_of(scenario, recorder):
-        return False
-    for setup in scenario.chains.values():
-        for member in setup.committee.members:
-            host = runtime.host(member)
-            chain = None if host is None else host.chains.get(setup.plan.name)
-            if chain is not None and chain.active_block.index != recorder.confirmed[setup.plan.name]:
-                return False
-    return True
 
 
 def run_to_folder(

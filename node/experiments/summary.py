@@ -1,8 +1,9 @@
 """The summary of a run: what a reader wants to know first, as one JSON object and as text.
 
-Keys: ``digest``, ``seed``, ``scenario``, ``simulated_us``, ``energy_wh``, ``money_micropence``, ``latency_us`` (of orders, from their
-submission to each stage, as their household sees it), ``chains``, ``missed_gates``, ``assumed_readings``, ``debts``, ``unsettled``,
-``layer1``, ``traffic``, ``invariants``, ``violations``, ``warnings``, ``transcript``. Benefit and prices come from the tables.
+Keys: ``digest``, ``seed``, ``scenario``, ``simulated_us``, ``energy_wh``, ``money_micropence``, ``prices``, ``benefit``,
+``latency_us`` (of orders, from their submission to each stage, as their household sees it), ``chains``, ``missed_gates``,
+``returned`` (residuals that expired or were refused), ``assumed_readings``, ``debts``, ``unsettled``, ``layer1``,
+``traffic``, ``invariants`` (how often each was checked), ``violations``, ``warnings``, ``transcript``.
 
 Percentiles are nearest-rank: a value that occurred, the smallest that at least so many per cent don't exceed.
 """
@@ -10,57 +11,23 @@ Percentiles are nearest-rank: a value that occurred, the smallest that at least 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
-from ledger.output import BasicOutput
-from market.hierarchy import AUCTION
 from node.experiments.benefit import benefit_of, prices_of
+from node.experiments.drain import unsettled_of, view_of
 from node.experiments.recorder import Recorder
 from node.experiments.scenario import Scenario
 from node.simulated.runtime import SimulatedRuntime
-from wasp.vm.execution import has_outbox
-from wasp.vm.sandbox import call_view
 
 STAGES = ("in_batch", "decided", "anchored", "confirmed")
 PERCENTILES = (50, 95, 99)
+UNSETTLED_SHOWN = 20
+"""Entries in the text; the JSON object has all."""
 
 
 def percentile(ordered: Sequence[int], per_cent: int) -> int | None:
     """The nearest-rank percentile of values in rising order; none of nothing."""
     return ordered[max(0, -(-len(ordered) * per_cent // 100) - 1)] if ordered else None
-
-
-def _view(scenario: Scenario, recorder: Recorder, chain: str, view: str, *parameters: Any) -> Any:
-    """What the auction's view tells about the newest confirmed state of a chain."""
-    return call_view(scenario.chains[chain].program, recorder.confirmed_states[chain], AUCTION, view, *parameters)
-
-
-def unsettled_of(scenario: Scenario, recorder: Recorder) -> list[dict[str, Any]]:
-    """What is open at the newest confirmed states: intervals, residuals, messages; empty after a drained run."""
-    found: list[dict[str, Any]] = []
-    for name in scenario.chains:
-        look = partial(_view, scenario, recorder, name)
-        for k in look("open_intervals"):
-            found.append({"chain": name, "what": "interval", "interval": k})
-            taken = [(child, side, left) for child, side, _, left, _ in look("requests", k) if left]
-            found += [
-                {"chain": name, "what": "order taken", "interval": k, "child": child, "side": side, "energy_wh": left}
-                for child, side, left in taken
-            ]
-        found += [
-            {"chain": name, "what": "residual sent up", "interval": k, "side": side, "energy_wh": energy}
-            for k, side, energy in look("unsettled")
-        ]
-        if has_outbox(recorder.confirmed_states[name]):
-            found.append({"chain": name, "what": "messages in the outbox"})
-    under_way = max(
-        sum(1 for output in unspent.values() if isinstance(output, BasicOutput))
-        for unspent in recorder.invariants.unspent.values()
-    )
-    if under_way:
-        found.append({"chain": "layer 1", "what": "outputs under way", "count": under_way})
-    return found
 
 
 def summarise(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime) -> dict[str, Any]:
@@ -90,6 +57,7 @@ def summarise(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime)
             "home": sum(entry[0] for entry in counters.values()),
             "chain": sum(entry[1] for entry in counters.values()),
         },
+        "returned": sum(1 for kind in tables.requests.column("kind") if kind == "returned"),
         "assumed_readings": sum(entry[2] for entry in counters.values()),
         "debts": _debts(scenario, recorder),
         "unsettled": unsettled_of(scenario, recorder),
@@ -112,13 +80,10 @@ def summarise(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime)
 
 
 def _latencies(recorder: Recorder) -> dict[str, dict[str, int | None]]:
-    table = recorder.tables.requests
-    places = {name: place for place, name in enumerate(table.columns)}
-    orders = [row for row in table.rows if row[places["kind"]] == "submit_order"]
-    latencies = {}
+    latencies: dict[str, dict[str, int | None]] = {}
     for stage in STAGES:
-        reached, submitted = places[f"{stage}_us"], places["submitted_us"]
-        spans = sorted(row[reached] - row[submitted] for row in orders if row[reached] is not None)
+        rows = recorder.tables.requests.select("kind", "submitted_us", f"{stage}_us")
+        spans = sorted(at - submitted for kind, submitted, at in rows if kind == "submit_order" and at is not None)
         latencies[stage] = {f"p{per_cent}": percentile(spans, per_cent) for per_cent in PERCENTILES}
     return latencies
 
@@ -138,7 +103,7 @@ def _chains(scenario: Scenario, recorder: Recorder) -> dict[str, dict[str, int]]
 
 
 def _debts(scenario: Scenario, recorder: Recorder) -> dict[str, int]:
-    return {account: debt for name in scenario.chains for account, debt in _view(scenario, recorder, name, "debts")}
+    return {account: debt for name in scenario.chains for account, debt in view_of(scenario, recorder, name, "debts")}
 
 
 # --------------------------------------------------------------------------------------------------------------- text
@@ -146,7 +111,7 @@ def _debts(scenario: Scenario, recorder: Recorder) -> dict[str, int]:
 
 def summary_text(summary: Mapping[str, Any]) -> str:
     """The summary for a terminal: at most 100 columns."""
-    energy, money, traffic = summary["energy_wh"], summary["money_micropence"], summary["traffic"]
+    energy, money = summary["energy_wh"], summary["money_micropence"]
     lines = [f"{summary['scenario']}, seed {summary['seed']}: {_hours(summary['simulated_us'])} of simulated time", ""]
     lines += ["energy                                kWh"]
     words = {
@@ -157,11 +122,7 @@ def summary_text(summary: Mapping[str, Any]) -> str:
     }  # fmt: skip
     lines += [f"  {words[name]:<30}{value / 1000:>10,.1f}" for name, value in energy.items()]
     lines += ["", *_market_lines(summary), "", *_latency_lines(summary), "", *_chain_lines(summary)]
-    layer1 = summary["layer1"]
-    lines.append(
-        f"layer 1: {layer1['nodes']} nodes, {layer1['blocks']:,} blocks ({layer1['payload_blocks']:,} with a transaction); "
-        f"{traffic['messages']:,} messages in {traffic['frames']:,} frames, {traffic['bytes'] / 1e6:,.1f} MB"
-    )
+    lines += _layer1_lines(summary)
     before, after = money["before"], money["after"]
     kept = "unchanged" if before == after else f"CHANGED from {before} to {after}"
     lines += ["", f"money: the supply of both layers is {kept} ({before / 1e8:,.2f} pounds in tokens)"]
@@ -217,19 +178,29 @@ def _latency_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _chain_lines(summary: Mapping[str, Any]) -> list[str]:
+    lines = ["chain                         members   blocks confirmed   undone"]
+    for name, chain in summary["chains"].items():
+        counts = (chain["members"], chain["blocks"], chain["anchors_confirmed"], chain["undone"])
+        lines.append(f"  {name:<26}" + "".join(f"{count:>9,}" for count in counts))
+    return lines
+
+
+def _layer1_lines(summary: Mapping[str, Any]) -> list[str]:
+    layer1, traffic = summary["layer1"], summary["traffic"]
     return [
-        f"chain {name}: {chain['members']} members, {chain['blocks']} chain blocks, {chain['anchors_confirmed']} anchors confirmed"
-        + (f", {chain['undone']} undone" if chain["undone"] else "")
-        for name, chain in summary["chains"].items()
+        f"layer 1: {layer1['nodes']} nodes, {layer1['blocks']:,} blocks, {layer1['payload_blocks']:,} with a transaction",
+        f"traffic: {traffic['messages']:,} messages in {traffic['frames']:,} frames, {traffic['bytes'] / 1e6:,.1f} MB",
     ]
 
 
 def _open_lines(summary: Mapping[str, Any]) -> list[str]:
-    missed = summary["missed_gates"]
-    lines = [
-        f"missed gates: {missed['home']} of homes, {missed['chain']} of chains; assumed readings: {summary['assumed_readings']}; "
-        f"debts: {len(summary['debts'])}"
+    missed, unsettled = summary["missed_gates"], summary["unsettled"]
+    late = f"missed gates: {missed['home']} of homes, {missed['chain']} of chains, {summary['returned']} residuals returned"
+    lines = [late, f"assumed readings: {summary['assumed_readings']}; accounts in debt: {len(summary['debts'])}"]
+    lines.append(f"unsettled: {len(unsettled) or 'nothing'}")
+    lines += [
+        "  " + ", ".join(f"{key} {value}" for key, value in entry.items()) for entry in unsettled[:UNSETTLED_SHOWN]
     ]
-    lines.append("unsettled: nothing" if not summary["unsettled"] else f"unsettled: {len(summary['unsettled'])}")
-    lines += ["  " + ", ".join(f"{key} {value}" for key, value in entry.items()) for entry in summary["unsettled"][:20]]
+    if len(unsettled) > UNSETTLED_SHOWN:
+        lines.append(f"  and {len(unsettled) - UNSETTLED_SHOWN} more")
     return lines

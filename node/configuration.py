@@ -227,7 +227,8 @@ class ConsensusSection(Section):
 
     protocol: Literal["wasp"] = "wasp"
     batch_delay: Duration = 500 * _UNITS["ms"]
-    publish_delay: Duration = 2 * _UNITS["s"]
+    publish_delay: Duration = 5 * _UNITS["s"]
+    """Between two members publishing the same anchor: longer than proof of work and a block's way."""
     reattach_after: Positive = 20 * _UNITS["s"]
     recovery_timeout: Positive = 20 * _UNITS["s"]
     unconfirmed_anchors_max: int = Field(default=32, ge=1)

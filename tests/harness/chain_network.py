@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ledger.access import (
@@ -311,8 +312,7 @@ class ChainNetwork:
             stream(self.seed, "member", name, self._lives[name]),
         )
         self._arm(name)
-        life = self._lives[name]
-        self.at(20 * MILLISECOND, lambda: self._lives[name] == life and self.input(name, self.ledger.synced()))
+        self.at(20 * MILLISECOND, partial(self._sync, name, self._lives[name]))
 
     def kill(self, name: NodeId) -> None:
         """A member stops; what is under way to it is lost."""
@@ -392,9 +392,9 @@ class ChainNetwork:
                 self.outputs.append((self.now, name, output))
                 match output:
                     case BlockExecutionNeeded():
-                        self.at(self.execution_delay, lambda output=output: self._execute(name, life, output))
+                        self.at(self.execution_delay, partial(self._execute, name, life, output))
                     case PublicationNeeded():
-                        self.at(0, lambda output=output: self.ledger.publish(name, output.transaction))
+                        self.at(0, partial(self.ledger.publish, name, output.transaction))
             steps.extendleft(reversed(own))
         self._arm(name)
 
@@ -408,9 +408,11 @@ class ChainNetwork:
                 continue
             life = self._lives[receiver]
             delay = self.delay + (self.rng.randrange(self.jitter) if self.jitter else 0)
-            self.at(
-                delay, lambda receiver=receiver, life=life: self._deliver(sender, receiver, life, envelope.path, data)
-            )
+            self.at(delay, partial(self._deliver, sender, receiver, life, envelope.path, data))
+
+    def _sync(self, name: NodeId, life: int) -> None:
+        if self._lives[name] == life:
+            self.input(name, self.ledger.synced())
 
     def _deliver(self, sender: NodeId, receiver: NodeId, life: int, path: Any, data: bytes) -> None:
         if receiver in self.chains and self._lives[receiver] == life:
@@ -448,8 +450,7 @@ class ChainNetwork:
         chain = self.chains[name]
         if chain.deadline is not None and chain.deadline <= self.local(name):
             step = chain.handle_timer(self.local(name))
-            later = chain.deadline
-            assert later is None or later > self.local(name) or step.messages or step.outputs, "a timer that spins"
+            assert chain.deadline != deadline or step.messages or step.outputs, "a timer that spins"
             self._take(name, step)
         else:
             self._arm(name)

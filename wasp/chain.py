@@ -147,7 +147,9 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         self.view = ChainView(name, anchors, states, search, inbox, publisher, genesis_block)
         self.instances = Instances(committee, parameters.instances_kept, parameters.instances_ahead_max, used)
         self.batches = DecidedBatches(name, network, anchors, states)
-        self.proposer = Proposer(program, self.view, self.mempool, parameters.policy, parameters.batch_delay)
+        self.proposer = Proposer(
+            program, self.view, self.mempool, parameters.policy, parameters.batch_delay, parameters.gather_delay
+        )
         self._keys = (signer, verifier, threshold_key)
         self._deadline: Instant | None = self.log.deadline
 

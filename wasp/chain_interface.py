@@ -30,6 +30,8 @@ class ChainParameters(Frozen):
     """Signed anchors that may wait for confirmation; 1: each is built on a confirmed one. What a rejection can undo."""
     batch_delay: Duration = 100 * MILLISECOND
     """At least between two own proposals, so that requests gather (Wasp: 500 ms); doubled by every skip in a row."""
+    gather_delay: Duration = 100 * MILLISECOND
+    """How long the first requests of a chain at rest wait for a proposal: a request reaches the others in that time."""
     instances_kept: int = 16
     """Log indices that go on answering: late members need them; each holds its messages."""
     instances_ahead_max: int = 2

@@ -3,7 +3,8 @@
 ::
 
     1  f + 1 others have proposed     propose at once: a correct one has work
-    2  there is work                  propose, not before ``batch_delay`` after the last proposal
+    2  something is due, or a message is in the outbox, or requests have waited for ``gather_delay``:
+                                      propose, not before ``batch_delay`` after the last proposal
     3  work by time alone, later      that is the deadline
     4  no work, or the view is full   wait; no timer
 
@@ -11,8 +12,11 @@ Work is a runnable request, an on-ledger request whose window is open, something
 judged on the state after the tip, so there is none while that state is missing. The proposal names the tip and the requests;
 without the tip's state the tip alone; no base while the view is full, or layer 1 has not told its confirmed view.
 
-The delay lets requests gather. Every skip in a row doubles it: a committee that can't agree on a base, because layer 1
-decides between two, waits for that without burning log indices.
+``gather_delay`` is for a chain at rest. A request is decided only when f + 1 members propose it, so one that is proposed before
+the others have it costs an index for nothing; after one network delay they have it. What is due, all members see by themselves.
+
+``batch_delay`` lets requests gather while the chain is busy. Every skip in a row doubles it: a committee that can't agree on a
+base, because layer 1 decides between two, waits for that without burning log indices.
 """
 
 from __future__ import annotations
@@ -33,16 +37,25 @@ class Proposer:
     """One member's proposals."""
 
     def __init__(
-        self, program: Program, view: ChainView, mempool: Mempool, policy: BatchPolicy, batch_delay: Duration
+        self,
+        program: Program,
+        view: ChainView,
+        mempool: Mempool,
+        policy: BatchPolicy,
+        batch_delay: Duration,
+        gather_delay: Duration,
     ) -> None:
         self.program = program
         self.view = view
         self.mempool = mempool
         self.policy = policy
         self.batch_delay = batch_delay
+        self.gather_delay = gather_delay
         self.deadline: Instant | None = None
         """When there will be work, or when it may be proposed."""
         self._not_before: Instant = 0
+        self._waiting_since: Instant | None = None
+        """Since when there are requests to propose."""
         self._skips = 0
         self._next_due: Instant | None = None
         self._has_outbox = False
@@ -70,6 +83,7 @@ class Proposer:
         base = self.view.anchors.base if self.view.synced else None
         requests = self.mempool.proposable(now, self.policy) if base is not None and self.view.is_current else ()
         self._not_before = now + self.batch_delay
+        self._waiting_since = None
         return BatchProposal(base, now, requests[:REQUESTS_MAX])
 
     def rest(self) -> None:
@@ -91,15 +105,21 @@ class Proposer:
         """Lines 2 to 4."""
         if not self.view.synced or self.view.anchors.base is None or not self.view.is_current:
             return False
-        if not self._has_work(now):
-            work_at = earliest(self._next_due, self.mempool.next_opening(now))
-            self.deadline = None if work_at is None else max(work_at, self._not_before)
-            return False
-        if now < self._not_before:
-            self.deadline = self._not_before
+        work_at = self._work_at(now)
+        if work_at is not None:
+            work_at = max(work_at, self._not_before)
+        if work_at is None or now < work_at:
+            self.deadline = work_at
             return False
         return True
 
-    def _has_work(self, now: Instant) -> bool:
-        due = self._next_due is not None and self._next_due <= now
-        return due or self._has_outbox or self.mempool.has_proposable(now)
+    def _work_at(self, now: Instant) -> Instant | None:
+        """When there is work, as far as one can see; not later than ``now`` when there is."""
+        if self._has_outbox or (self._next_due is not None and self._next_due <= now):
+            return now
+        if not self.mempool.has_proposable(now):
+            self._waiting_since = None
+            return earliest(self._next_due, self.mempool.next_opening(now))
+        if self._waiting_since is None:
+            self._waiting_since = now
+        return earliest(self._next_due, self._waiting_since + self.gather_delay)

@@ -227,6 +227,9 @@ class ConsensusSection(Section):
 
     protocol: Literal["wasp"] = "wasp"
     batch_delay: Duration = 500 * _UNITS["ms"]
+    """At least between two proposals of a member."""
+    gather_delay: Duration = 100 * _UNITS["ms"]
+    """How long the first requests of a chain at rest wait, so that the whole committee has them."""
     publish_delay: Duration = 5 * _UNITS["s"]
     """Between two members publishing the same anchor: longer than proof of work and a block's way."""
     reattach_after: Positive = 20 * _UNITS["s"]

@@ -292,6 +292,7 @@ class Scenario:
         return ChainParameters(
             unconfirmed_anchors_max=section.unconfirmed_anchors_max,
             batch_delay=section.batch_delay,
+            gather_delay=section.gather_delay,
             protocol=section.protocol,
             recovery=RecoveryTimes(
                 section.recovery_timeout, max(section.recovery_timeout, RecoveryTimes().timeout_max)

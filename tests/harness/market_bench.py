@@ -47,7 +47,10 @@ def market_of(levels: int = 1, **changes: Any) -> MarketParameters:
 
 
 class MarketBench:
-    """A tree of auctions. ``homes`` has the accounts of each microgrid; their names differ over the whole tree."""
+    """A tree of auctions. ``homes`` has the accounts of each microgrid; their names differ over the whole tree.
+
+    On the chains ``without_mandate`` no account lets the auction collect.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class MarketBench:
         market: MarketParameters | None = None,
         funds: int | Mapping[str, int] = FUNDS,
         utility_funds: int | Mapping[str, int] = FUNDS,
+        without_mandate: Sequence[str] = (),
         **solo: Any,
     ) -> None:
         self.places = market_places(
@@ -75,7 +79,10 @@ class MarketBench:
                 chain: {name: self.funds.get(name, self.utility_funds[chain]) for name in accounts[chain]}
                 for chain in parents
             },
-            {chain: dict.fromkeys(accounts[chain], ("auction",)) for chain in parents},
+            {
+                chain: {} if chain in without_mandate else dict.fromkeys(accounts[chain], ("auction",))
+                for chain in parents
+            },
             **solo,
         )
         self._injected = 0

@@ -333,6 +333,10 @@ def test_a_hierarchy_that_is_no_tree_is_refused_with_all_its_problems():
         "the connection of a is 0 Wh, 1 to 1000000000": ({"mg": None}, {"mg": (Home("a", 0),)}),
         "the connection of a is 1000000001 Wh": ({"mg": None}, {"mg": (Home("a", 10**9 + 1),)}),
         "mg has 501 participants, at most 500": ({"mg": None}, {"mg": tuple(Home(f"h{i}", 1) for i in range(501))}),
+        "top has 501 participants": (
+            {**{f"c{i}": "top" for i in range(501)}, "top": None},
+            {f"c{i}": home for i in range(501)},
+        ),
         "none of them utility": ({"mg": None}, {"mg": (Home("utility", 10),)}),
     }
     for problem, (parents, homes) in cases.items():

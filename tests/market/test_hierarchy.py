@@ -223,6 +223,27 @@ def test_a_chain_that_was_down_over_its_parents_gate_keeps_its_residual():
         assert bench.missed("mg1") == (0, 1)
 
 
+def test_a_parent_that_was_down_over_its_parents_gate_refunds_its_children_at_once():
+    bench = deep()
+    bench.orders(0, {"a": (BID, 500, 9_000), "c": (ASK, 200, 8_000)})
+    bench.solo.advance_to(bench.market.gate_at(0, 1) - 1)
+    bench.solo.offline.add("east")
+    bench.restart_at("east", bench.market.gate_at(0, 2))
+    bench.drain()
+    bench.check()
+    assert bench.missed("east") == (0, 1)
+    assert bench.routes("mg1") == RoutesRow(0, ((1, 200, 0),), 300, 0, None)
+
+
+def test_a_parent_without_a_token_to_lend_refunds_its_children_at_once():
+    bench = MarketBench(DEEP, DEEP_HOMES, market_of(3), without_mandate=("west",))
+    bench.orders(0, {"e": (ASK, 500, 9_000), "c": (BID, 200, 8_000)})
+    bench.solo.advance_to(bench.market.gate_at(0, 2) - 1)
+    assert bench.view("west", "residuals", 0) == ()
+    assert bench.view("west", "interval", 0) == "closed"
+    assert bench.missed("west") == (0, 0)
+
+
 def test_at_a_parent_too_supply_may_meet_demand():
     bench = deep()
     bench.orders(0, {"a": (BID, 300, 9_000), "c": (ASK, 300, 6_000), "e": (ASK, 400, 7_000)})

@@ -156,6 +156,26 @@ def test_a_round_that_is_seen_at_the_gate_is_seen_too_late():
         assert len([output for output in step.outputs if not output.again]) == count
 
 
+def test_a_home_whose_clock_is_behind_learns_nothing_from_the_last_round():
+    homes = Neighbourhood(nets={"a": (-600, 0), "b": (400, 0)})
+    gate, chain = homes.bench.market.gate_at(0, 0), homes.solo.chains["mg"]
+    homes.run(gate - 1)
+    homes.solo.advance_to(gate)
+    assert homes.bench.view("mg", "round", 0, 5) is not None
+    advanced = StateAdvanced(StateView(chain.state, "auction"), gate, next_nonce(chain.state, "a"))
+    assert homes.homes["a"].handle_input(advanced, gate - 1) is NOTHING
+
+
+def test_a_home_takes_part_as_long_as_there_are_intervals_and_readings():
+    for readings, intervals in ((3, 2), (2, 3)):
+        homes = Neighbourhood(nets={"a": (-600,) * readings, "b": (400,) * readings}, intervals=intervals)
+        homes.run(homes.bench.market.metering_at(4))
+        assert {output.interval for output in homes.submitted} == {0, 1}
+        assert homes.homes["a"].deadline is None
+        homes.tell()
+        assert homes.homes["a"].handle_timer(homes.bench.market.metering_at(9)) is NOTHING
+
+
 def test_the_last_round_teaches_nobody_and_agreed_prices_end_the_learning():
     homes = Neighbourhood(nets={"a": (-600, 0), "b": (400, 0)}, rounds=2, round_length=MINUTE)
     gate = homes.bench.market.gate_at(0, 0)

@@ -185,6 +185,8 @@ class MarketBench:
         for chain in self.places:
             assert self.view(chain, "open_intervals") == (), f"{chain} has open intervals"
             assert self.view(chain, "unsettled") == ()
+            keys = [key for key, _ in self.solo.chains[chain].state.entries() if key[0] == "auction"]
+            assert not [key for key in keys if key[1] in ("result", "sent")], "messages leave nothing behind"
             for account in ("auction", *self.places):
                 if account != chain:
                     assert self.solo.balance(chain, account) == 0, f"{account} on {chain} still has tokens"

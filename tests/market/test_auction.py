@@ -312,6 +312,18 @@ def test_intervals_are_forgotten_and_the_state_does_not_grow():
     assert code_of(bench.order("a", 0, ASK, 5, 9_000)) == "late"
 
 
+def test_parents_and_residuals_are_forgotten_too():
+    bench = MarketBench({"mg": "region", "region": None}, {"mg": HOMES}, market_of(2, intervals=12, intervals_kept=2))
+    sizes = []
+    for interval in range(12):
+        bench.solo.advance_to(bench.market.opening_at(interval))
+        bench.orders(interval, {"a": (BID, 300, 9_000)})
+        bench.solo.advance_to(bench.market.gate_at(interval, 1) + MINUTE)
+        states = [bench.solo.chains[chain].state for chain in ("mg", "region")]
+        sizes.append([len([key for key, _ in state.entries() if key[0] == "auction"]) for state in states])
+    assert sizes[5:] == [sizes[5]] * 7, sizes
+
+
 def test_shares_are_provable_against_the_state():
     bench = alone()
     bench.orders(0, {"a": (BID, 300, 9_000), "b": (ASK, 200, 5_000)})

@@ -15,10 +15,10 @@ GoShimmer 0.8's on-tangle voting with grades of finality (Müller et al., *Tangl
 8.  Whom a node dislikes after having liked it, it gives up only when the other side has been ahead for ``settling``.
 
 Departures. Line 8 is ours: on-tangle voting is not safe when votes change faster than they spread (one node may see
-67 % for a side that the others are just leaving); with ``settling`` above two network delays, a vote that changes has
-been seen by all, or could have been. In full asynchrony rivals may still be confirmed apart; GoShimmer has no answer
-to that either. Blocks that approve both rivals belong to no possible world: they are booked, never liked, and their
-votes do not count.
+67 % for a side that the others are just leaving). With ``settling`` above two network delays, whoever changes its vote
+has heard of every vote that others counted. This holds under a bound on delays, not in full asynchrony, where rivals may
+still be confirmed apart; GoShimmer has no answer to that either. Blocks that approve both rivals belong to no possible
+world: they are booked, never liked, and their votes do not count.
 
 A walk stops where its validator is counted already, so each block is visited once per validator. Masks of validators
 are graded by a table. Votes exist only where there are rivals, so the common case costs nothing.

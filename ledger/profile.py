@@ -66,7 +66,7 @@ class Profile(Frozen):
     """gamma: bits more per block of the issuer in its last window, in thousandths."""
     pow_window: Duration = 10 * SECOND
     """w: over which an issuer's blocks are counted."""
-    settling: Duration = 2 * SECOND
+    settling: Duration = 5 * SECOND
     """How long a rival must have been ahead before a node changes its mind: longer than two network delays, each with a
     lost message that is asked for again."""
     skew_max: Duration = 2 * SECOND

@@ -274,3 +274,34 @@ def test_thresholds_of_a_profile_are_those_that_count():
     assert not node.is_confirmed(first)
     node.hear(node.block(2, second))
     assert node.is_confirmed(first)
+
+
+def test_an_old_vote_that_comes_late_does_not_replace_a_newer_one():
+    node = LoneTangle(GENESIS)
+    one, other, block_one, block_other = rivals(node)
+    node.hear_all(block_one, block_other)
+    votes = [node.block(2, parent, time=node.now + i) for i, parent in enumerate((block_one, block_other, block_one))]
+    node.hear_all(*reversed(votes))
+    assert node.tangle.finality.weight_of(one.id) == 2
+    assert node.tangle.finality.weight_of(other.id) == 1
+
+
+def test_a_conflict_weighs_no_more_than_what_it_depends_on():
+    node = LoneTangle(GENESIS)
+    one, _other, block_one, block_other = rivals(node)
+    child, twin = (payment([one.output_id(0)], coins(100), note=note) for note in (b"child", b"twin"))
+    node.hear_all(
+        block_one, block_other, node.block(0, block_one, payload=child), node.block(0, block_one, payload=twin)
+    )
+    node.hear(node.block(0, block_other, time=node.now + 1))
+    assert node.tangle.finality.weight_of(one.id) == 0
+    assert node.tangle.finality.weight_of(child.id) == node.tangle.finality.weight_of(twin.id) == 0
+
+
+def test_a_block_that_approves_both_rivals_leaves_its_issuers_earlier_vote_alone():
+    node = LoneTangle(GENESIS)
+    one, other, block_one, block_other = rivals(node)
+    node.hear_all(block_one, block_other, node.block(2, block_one))
+    node.hear(node.block(2, block_one, block_other, time=node.now + 1))
+    assert node.tangle.finality.weight_of(one.id) == 2
+    assert node.tangle.finality.weight_of(other.id) == 1

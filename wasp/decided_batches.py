@@ -101,7 +101,7 @@ class DecidedBatches:
         successor, base = self.anchors.successor(reference.output_id), self.anchors.anchor(reference.output_id)
         if successor is not None:
             return SuccessorKnown(successor)
-        if execution is None or base is None or self.anchors.is_spent(reference):
+        if execution is None or base is None:  # a spent or undone anchor is no longer in the view
             return BatchExecuted(None)
         consumed = tuple([request.output_id for request in execution.consumed])
         return BatchExecuted(

@@ -52,7 +52,7 @@ from wasp.request import CrossChainMessage, MessageId, OffLedgerRequest, call, s
 from wasp.vm.contract import Contract, Due
 from wasp.vm.execution import execute
 from wasp.vm.genesis import genesis, genesis_block
-from wasp.vm.program import Program
+from wasp.vm.program import Limits, Program
 
 NETWORK = "testnet"
 CHAIN = "mg1"
@@ -240,6 +240,7 @@ class ChainNetwork:
         jitter: int = 5 * MILLISECOND,
         users: int = 3,
         skew: Mapping[str, int] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.n = n
         self.seed = seed
@@ -262,6 +263,7 @@ class ChainNetwork:
             b"seed",
             {OTHER: chain_id(NETWORK, OTHER)},
             {user.public_key: f"user{place}" for place, user in enumerate(self.users)},
+            limits or Limits(),
         )
         self.genesis_state = genesis(self.program, {f"user{place}": 1_000 for place in range(users)})
         self.genesis_block = genesis_block(self.program, self.genesis_state)

@@ -5,6 +5,7 @@ import pytest
 
 from ledger.access import OutputConfirmed
 from ledger.kernel.automaton import NOTHING, Fault
+from ledger.kernel.encoding import encode
 from ledger.kernel.instant import HOUR, MILLISECOND, MINUTE, SECOND
 from ledger.output import BasicOutput, ChainAddress, chain_id
 from tests.harness.chain_network import CHAIN, NETWORK, OTHER, QUICK, ChainNetwork
@@ -21,6 +22,7 @@ from wasp.committee_log import LogIndexUsed, NextIndexVote
 from wasp.consensus.consensus import BatchDecided, IndexSkipped
 from wasp.mempool import RequestPooled, RequestRefused, SharedRequest
 from wasp.state_manager import ChainBlockQuery
+from wasp.vm.program import Limits
 
 
 def parameters(**changes):
@@ -580,6 +582,30 @@ def test_a_message_is_not_touched_in_the_last_minute_before_it_expires():
     network.ledger.send(1, expires=network.now + MINUTE)
     network.run(3 * MINUTE)
     assert [network.count(name) for name in network.members] == [1] * 4
+
+
+def test_messages_that_found_no_room_in_an_anchor_leave_with_the_next_without_a_request():
+    network = booted(limits=Limits(outputs_max=1))
+    network.ledger.paused = True
+    for nonce in range(3):
+        network.submit("m0", network.request(0, nonce, "send", 5, HOUR, allowance=5))
+    network.run(10 * SECOND)
+    blocks = [anchored.block for anchored in network.anchored("m2")]
+    assert [len(block.requests) for block in blocks] == [3, 0, 0]
+    sent = len(network.messages)
+    network.run(MINUTE)
+    assert network.messages[sent:] == []
+
+
+def test_one_member_can_not_drive_the_log_with_votes_for_high_indices():
+    network = booted()
+    for name in ("m0", "m1", "m2"):
+        for index, cause in ((10**9, "started"), (10**12, "recover")):
+            network._deliver("m3", name, network._lives[name], (CHAIN, "log"), encode(NextIndexVote(index, cause)))
+    network.kill("m3")
+    network.submit("m0", network.request(0, 0))
+    network.run_until(all_count(network, 1), 30 * SECOND)
+    assert max(chain.log.used for chain in network.chains.values()) < 5
 
 
 def test_a_message_that_expired_elsewhere_comes_back_once_with_its_tokens():

@@ -223,6 +223,14 @@ def test_undone_requests_come_back_unless_the_new_active_state_has_executed_them
     assert proposable(mempool) == ids(back)
 
 
+def test_an_undone_request_does_not_take_the_place_of_one_that_waits():
+    mempool = mempool_of()
+    waiting, undone = request_of(0, 0, 1), request_of(0, 0, 2)
+    submit(mempool, waiting)
+    assert mempool.handle_input(ActiveStateMoved(FakeState(), (), (undone,)), 0) is NOTHING
+    assert proposable(mempool) == ids(waiting)
+
+
 def test_an_undone_request_with_a_forged_signature_does_not_come_back():
     """Chain blocks that were fetched commit to requests without their signatures."""
     mempool = mempool_of(FakeState((1, 0, 0)))

@@ -12,11 +12,12 @@ Work is a runnable request, an on-ledger request whose window is open, something
 judged on the state after the tip, so there is none while that state is missing. The proposal names the tip and the requests;
 without the tip's state the tip alone; no base while the view is full, or layer 1 has not told its confirmed view.
 
-``gather_delay`` is for a chain at rest. A request is decided only when f + 1 members propose it, so one that is proposed before
-the others have it costs an index for nothing; after one network delay they have it. What is due, all members see by themselves.
+``gather_delay`` is for a chain at rest. A request is decided only when f + 1 members propose it, so one that is proposed
+before the others have it costs an index for nothing; after one network delay they have it. What is due, all members see
+by themselves.
 
-``batch_delay`` lets requests gather while the chain is busy. Every skip in a row doubles it: a committee that can't agree on a
-base, because layer 1 decides between two, waits for that without burning log indices.
+``batch_delay`` lets requests gather while the chain is busy. Every skip in a row doubles it: a committee that can't agree
+on a base, because layer 1 decides between two, waits for that without burning log indices.
 """
 
 from __future__ import annotations

@@ -6,18 +6,16 @@ to blame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 
-from ledger.issuing import PowFound, PowNeeded
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.rejection import Rejected
 from ledger.kernel.rng import stream
-from ledger.pow import Grinder
 from ledger.profile import PROFILES, Profile, adapted
 from node.configuration import Configuration, ConfigurationError, FieldProblem
 from node.hardware import HardwareProfile, read_hardware, shipped_hardware
@@ -30,7 +28,6 @@ from node.simulated.delays import (
     read_delay_table,
     shipped_delay_table,
 )
-from node.simulated.effects import Effect, hashing_time
 from node.simulated.faults import Crash, Heal, Partition, Pause, Restart, ScheduledFault
 from node.simulated.network import NetworkParameters
 
@@ -148,9 +145,3 @@ def scheduled_faults(configuration: Configuration) -> tuple[ScheduledFault, ...]
             case "heal":
                 faults.append(Heal(section.at))
     return tuple(faults)
-
-
-def find_nonce(grinders: Mapping[NodeId, Grinder], hash_rate: int, node: NodeId, need: PowNeeded, _: Any) -> Effect:
-    """Proof of work: the nonce after the time that the machine needs for it."""
-    work = grinders[node].grind(need.data, need.difficulty)
-    return Effect(PowFound(need.id, work.nonce), hashing_time(work.hashes, hash_rate), mines=True)

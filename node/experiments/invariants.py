@@ -107,6 +107,11 @@ class Invariants:
         transaction = self.transactions.get(output_id.transaction)
         return None if transaction is None else transaction.essence.outputs[output_id.index]
 
+    def outgoing_outputs(self, transaction_id: TransactionId) -> int | None:
+        """How many outputs an anchor transaction made besides the anchor; none if it never reached layer 1."""
+        transaction = self.transactions.get(transaction_id)
+        return None if transaction is None else len(transaction.essence.outputs) - 1
+
     def transaction_booked(self, transaction: Transaction) -> None:
         """A transaction is known."""
         self.transactions.setdefault(transaction.id, transaction)

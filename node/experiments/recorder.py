@@ -27,6 +27,7 @@ from node.experiments.results import Cell
 from node.experiments.scenario import Scenario
 from node.experiments.tables import Tables
 from node.host import ChainFact
+from node.simulated.machine import Counters
 from wasp.chain_interface import BatchProposed, BlockAnchored, BlocksUndone
 from wasp.chain_interface import BlockConfirmed as ChainBlockConfirmed
 from wasp.consensus.consensus import BatchDecided
@@ -84,12 +85,15 @@ class Recorder:
         self.faults += [(now, node, fault) for fault in faults]
         self.invariants.faults_told(now, node, faults)
 
-    def finish(self) -> Tables:
+    def finish(self, counters: Counters) -> Tables:
         """Close the tables: everything that was kept open becomes rows."""
         self.market.finish()
+        for kind, (messages, size) in sorted(counters.kinds.items(), key=lambda item: item[0].__name__):
+            self.tables.messages.add(kind.__name__, messages, size)
         for row in self._requests.values():
             self.tables.requests.add(*(row.get(column) for column in self.tables.requests.columns))
         for row in self._chain_blocks.values():
+            row["outputs"] = self.invariants.outgoing_outputs(bytes.fromhex(str(row["transaction"])))
             self.tables.chain_blocks.add(*(row.get(column) for column in self.tables.chain_blocks.columns))
         for row in self._blocks.values():
             self.tables.blocks.add(*(row.get(column) for column in self.tables.blocks.columns))
@@ -143,6 +147,7 @@ class Recorder:
             case BatchDecided():
                 self._decided.setdefault((chain, fact.log_index), now)
                 self._stamp_own(now, node, fact.batch.requests, "decided_us")
+                self._decided.setdefault((chain, fact.log_index), now)
             case BlockAnchored():
                 self._note_anchored(now, node, fact)
             case ChainBlockConfirmed():
@@ -173,6 +178,7 @@ class Recorder:
                 "index": block.index,
                 "log_index": block.log_index,
                 "timestamp_us": block.timestamp,
+                "decided_us": self._decided.get((fact.chain, block.log_index)),
                 "decided_us": self._decided.get((fact.chain, block.log_index)),
                 "anchored_us": now,
                 "requests": len(block.requests),

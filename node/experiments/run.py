@@ -76,7 +76,7 @@ def run_scenario(configuration: Configuration, folder: Path, progress: Progress 
         runtime.run_until(min(runtime.now + STEP, last if runtime.now >= scenario.end else scenario.end))
         if progress is not None:
             progress(runtime.now, scenario.end, runtime)
-    tables = recorder.finish()
+    tables = recorder.finish(runtime.counters)
     summary = summarise(scenario, recorder, runtime)
     digest = digest_of_results(list(tables), summary)
     return Outcome(scenario, tables, {"digest": digest, **summary}, process_time() - began)

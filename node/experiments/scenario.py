@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from ledger.access import AccessMessage, LedgerClient
+from ledger.access import LedgerClient
 from ledger.access_server import LedgerServer
 from ledger.issuing import PowNeeded
 from ledger.kernel.automaton import NodeId
@@ -20,7 +20,7 @@ from ledger.kernel.rng import stream
 from ledger.kernel.threshold import ThresholdKey, deal_threshold_keys
 from ledger.output import AnchorOutput, OutputId, chain_id
 from ledger.pow import Grinder, ModelGrinder, RealGrinder
-from ledger.tangle import Tangle, TangleMessage
+from ledger.tangle import Tangle
 from ledger.utxo import GenesisLedger
 from market.auction import Auction
 from market.bidders.bidder import Bidder
@@ -37,7 +37,6 @@ from node.configuration import UTILITY, Configuration, ConfigurationError, Field
 from node.experiments.data import HomeData, HouseholdSeries, load_households
 from node.experiments.environment import (
     blaming,
-    find_nonce,
     hardware_profile,
     ledger_profile,
     neighbours_of,
@@ -49,6 +48,7 @@ from node.host import Household, LedgerHost, records_of
 from node.shipped import shipped
 from node.simulated.clock import SkewedClock
 from node.simulated.disk import DiskParameters
+from node.simulated.effects import PowKind, ProofOfWork
 from node.simulated.machine import Boot, HostFactory
 from node.simulated.runtime import Observer, SimulatedRuntime
 from node.wire import Wire
@@ -56,12 +56,9 @@ from wasp.anchoring import committee_address
 from wasp.chain import Chain
 from wasp.chain_block import ChainBlock, state_metadata_of
 from wasp.chain_interface import BlockExecutionNeeded, ChainParameters
-from wasp.chain_view import ViewMessage
 from wasp.committee import Committee
-from wasp.committee_log import CommitteeLogMessage, RecoveryTimes
-from wasp.consensus.consensus import ConsensusMessage
+from wasp.committee_log import RecoveryTimes
 from wasp.core_contracts.accounts import total_of
-from wasp.mempool import MempoolMessage
 from wasp.publishing import PublicationTimes
 from wasp.state import State
 from wasp.vm.execution import Execution, execute
@@ -72,8 +69,6 @@ WARM_UP: Duration = MINUTE
 """Before the first market opens: chains find their first log index, clients their layer-1 hosts."""
 PARENT_FUNDS = 1_000_000
 """Micro-pence of the utility on a parent chain: it lends one with each surplus that goes up."""
-HostMessage = TangleMessage | AccessMessage | CommitteeLogMessage | MempoolMessage | ViewMessage | ConsensusMessage
-"""All messages between hosts."""
 
 
 class ChainSetup(Frozen):
@@ -248,7 +243,7 @@ class Scenario:
             dict.fromkeys(names, 1),
             self.profile,
             self.genesis_ledger,
-            self.grinder(node),
+            self._grinder(node),
             stream(self.seed, "tangle", node, boot.incarnation),
             names,
         )
@@ -310,11 +305,13 @@ class Scenario:
             boot.meter.charge("gas", execution.gas + execution.transition_gas)
         return execution
 
-    def grinder(self, node: NodeId) -> Grinder:
-        """The node's way to find nonces."""
-        if self.configuration.ledger.pow == "ground":
-            return RealGrinder()
-        return ModelGrinder(stream(self.seed, "proof of work", node))
+    @property
+    def _pow_kind(self) -> PowKind:
+        return "real" if self.configuration.ledger.pow == "ground" else "model"
+
+    def _grinder(self, node: NodeId) -> Grinder:
+        """What judges nonces at this node; they are found by the runtime."""
+        return RealGrinder() if self._pow_kind == "real" else ModelGrinder(stream(self.seed, "proof of work", node))
 
     # ----------------------------------------------------------------------------------------------------- the runtime
 
@@ -324,16 +321,15 @@ class Scenario:
         hosts = self.hosts()
         skew = section.clock_skew
         skews = {host: SkewedClock(stream(self.seed, "clock", host).randint(-skew, skew)) for host in hosts if skew}
-        grinders = {node: self.grinder(node) for node in self.plan.ledger_nodes}
         network = network_parameters(self.configuration, tuple(hosts), self.folder, self.hardware)
         return SimulatedRuntime(
             self.seed,
             hosts,
             network,
-            Wire(HostMessage),
+            Wire(),
             hardware=self.hardware if section.cpu else None,
             disk=DiskParameters(self.hardware.fsync, self.hardware.disk_rate) if section.disk else None,
-            effects={PowNeeded: partial(find_nonce, grinders, self.hardware.hash_rate)},
+            effects={PowNeeded: ProofOfWork(self._pow_kind, self.hardware.hash_rate)},
             observer=observer,
             faults=scheduled_faults(self.configuration),
             skews=skews,

@@ -78,8 +78,8 @@ class Turn:
 class Counters:
     """What happened in a run."""
 
-    __slots__ = ("bytes", "delivered", "duplicates", "faults", "frames", "inputs", "lost_inputs", "messages", "outputs",
-                 "own_messages", "records", "resent", "timers", "turns")  # fmt: skip
+    __slots__ = ("bytes", "delivered", "duplicates", "faults", "frames", "inputs", "kinds", "lost_inputs", "messages",
+                 "outputs", "own_messages", "records", "resent", "timers", "turns")  # fmt: skip
 
     def __init__(self) -> None:
         self.messages = 0
@@ -102,10 +102,21 @@ class Counters:
         self.records = 0
         self.outputs = 0
         self.faults = 0
+        self.kinds: dict[type[Value], list[int]] = {}
+        """By type of message: copies sent to other nodes, and their bytes without frames."""
+
+    def note_sent(self, message: Value, copies: int, size: int) -> None:
+        """Copies of a message of this many bytes were sent."""
+        kind = self.kinds.get(type(message))
+        if kind is None:
+            kind = self.kinds[type(message)] = [0, 0]
+        kind[0] += copies
+        kind[1] += copies * size
 
     def as_dict(self) -> dict[str, int]:
-        """All counters by name."""
-        return {"events": self.events, **{name: getattr(self, name) for name in self.__slots__}}
+        """All counters by name, without those by kind."""
+        names = [name for name in self.__slots__ if name != "kinds"]
+        return {"events": self.events, **{name: getattr(self, name) for name in names}}
 
     @property
     def events(self) -> int:

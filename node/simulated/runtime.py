@@ -264,6 +264,9 @@ class SimulatedRuntime:
     def _bundles(self, machine: Machine, turn: Turn) -> Bundles:
         """Line 2; encoding and sending are charged."""
         bundles, size = bundled(turn.packets, self._wire)
+        for peers, _, bundle in bundles:
+            for (_, message), encoded in zip(bundle.packets, bundle.encoded, strict=True):
+                self.counters.note_sent(message, len(peers), len(encoded))
         if machine.metered:
             machine.meter.charge("encode", size)
             machine.meter.charge("frame", sum(len(peers) for peers, _, _ in bundles))

@@ -398,6 +398,12 @@ def test_a_result_that_does_not_fit_the_request_is_noted_and_not_applied(lots, r
     assert answers.residual() == (BID, 500, 0, 0, ((1, 500, PRICE),)), "the next number is still applied"
 
 
+def test_the_smallest_lots_are_taken():
+    answers = Answers()
+    assert answers.send("mg1", 0, ((1, 1, 0), (2, 1, PRICE)), 0, TARIFF.buy_price + GAIN) is None
+    assert answers.residual() == (BID, 500, 498, 0, ((1, 1, 0), (2, 1, PRICE)))
+
+
 def test_levels_rise_from_result_to_result():
     answers = Answers()
     assert answers.send("mg1", 0, ((2, 100, PRICE),), 0, 100 * GAIN) is None
@@ -457,11 +463,11 @@ def test_the_fee_of_a_refusal_is_borne_by_the_utility():
     bench.orders(0, {"a": (BID, 500, 9_000)})
     bench.solo.offline.add("region")
     bench.to_gate()
-    money = 500 * TARIFF.buy_price - 7
+    money = 500 * TARIFF.buy_price - 1
     assert bench.inject("region", "auction", "mg1", "returned", (0, "submit_residual", b""), money) is None
     bench.solo.advance(2)
     assert bench.view("mg1", "interval", 0) == "final"
-    assert bench.solo.balance("mg1", "utility") == FUNDS + 500 * TARIFF.buy_price - 7
+    assert bench.solo.balance("mg1", "utility") == FUNDS + 500 * TARIFF.buy_price - 1
     assert bench.solo.balance("mg1", "auction") == 0
 
 

@@ -218,6 +218,20 @@ def test_a_request_under_way_is_submitted_again_only_after_the_time_for_it():
     assert len({output.request.id for output in homes.submitted}) == 1
 
 
+def test_a_new_state_that_has_not_executed_a_request_does_not_forget_it():
+    homes = Neighbourhood(nets={"a": (-600, 0)})
+    homes.lose = lambda output: True
+    prosumer, chain = homes.homes["a"], homes.solo.chains["mg"]
+    start = homes.bench.market.opening_at(0) + SECOND
+    homes.run(start)
+    homes.handle(prosumer.handle_input(StateAdvanced(StateView(chain.state, "auction"), start, 0), start + 1))
+    assert [output.again for output in homes.submitted] == [False]
+    homes.handle(prosumer.handle_timer(start + 15 * SECOND))
+    assert [output.again for output in homes.submitted] == [False, True]
+    prosumer.handle_input(StateAdvanced(StateView(chain.state, "auction"), start, 1), start + 16 * SECOND)
+    assert prosumer.handle_timer(start + 60 * SECOND) is NOTHING, "executed, whatever became of it"
+
+
 def test_a_restarted_home_goes_on_where_its_chain_is():
     homes = Neighbourhood()
     homes.run(homes.bench.market.round_end(0, 2) + SECOND)
@@ -297,6 +311,9 @@ def test_too_many_requests_under_way_stop_new_ones():
     for interval in range(count):
         submitted += prosumer.handle_timer(homes.bench.market.opening_at(interval) + SECOND).outputs
     assert len(submitted) == PENDING_MAX
+    now = homes.bench.market.opening_at(count - 1) + 2 * SECOND
+    freed = prosumer.handle_input(StateAdvanced(StateView(chain.state, "auction"), now, PENDING_MAX), now).outputs
+    assert [output.interval for output in freed] == [count - 1], "the order that had no room is still wanted"
 
 
 def test_a_message_of_a_peer_is_a_fault():

@@ -1,0 +1,291 @@
+"""A configuration that can't be used is refused with file, line, field and expectation, everything at once."""
+
+import pytest
+
+from node.configuration import ConfigurationError, FieldProblem
+from node.configuration_file import load_configuration, open_configuration
+
+GOOD = """\
+[scenario]
+name = "example"
+
+[data]
+file = "readings.csv"
+
+[market]
+grid_buy_price = 18.9
+grid_sell_price = 3.2
+
+[[chains]]
+name = "north"
+parent = "town"
+homes = ["a1", "a2", "a3", "a4"]
+
+[[chains]]
+name = "south"
+parent = "town"
+homes = [
+    "b1",
+    { name = "b2", data = "x" },
+]
+
+[[chains]]
+name = "town"
+
+[ledger]
+nodes = 3
+
+[network]
+delay = "25ms"
+
+[[faults]]
+at = "1h"
+kind = "crash"
+nodes = ["a1", "tangle3"]
+"""
+
+
+@pytest.fixture
+def problems_of(tmp_path):
+    """What is told about a text, without the folder."""
+
+    def problems(text, *overrides, seed=None):
+        path = tmp_path / "x.toml"
+        path.write_text(text)
+        with pytest.raises(ConfigurationError) as raised:
+            load_configuration(path, overrides, seed)
+        return [str(problem).replace(f"{tmp_path}/", "") for problem in raised.value.problems]
+
+    return problems
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """The configuration of the good text under overrides."""
+
+    def load(*overrides, seed=None, text=GOOD):
+        path = tmp_path / "x.toml"
+        path.write_text(text)
+        return load_configuration(path, overrides, seed)
+
+    return load
+
+
+def test_the_good_text_is_read(loaded):
+    configuration = loaded()
+    assert [chain.name for chain in configuration.chains] == ["north", "south", "town"]
+    assert configuration.network.delay == 25_000
+
+
+def test_a_byte_order_mark_is_no_problem(loaded):
+    assert loaded(text="\ufeff" + GOOD) == loaded()
+
+
+# Each: what is replaced, by what, and all that is told about it.
+FIELD_ERRORS = [
+    ('name = "example"', "", ["x.toml:1: scenario.name: is missing: expected a value"]),
+    ('name = "example"', 'name = "2 words"', [
+        "x.toml:2: scenario.name: expected a name: a letter, then letters, digits, - or _, at most 32, not '2 words'"]),
+    ('[data]\nfile = "readings.csv"', "", ["x.toml:1: data: is missing: expected a value"]),
+    ("nodes = 3", 'nodes = "many"', [
+        "x.toml:28: ledger.nodes: expected a valid integer, unable to parse string as an integer, not 'many'",]),
+    ("nodes = 3", "nodes = 0", ["x.toml:28: ledger.nodes: expected greater than or equal to 1, not 0"]),
+    ("nodes = 3", "nodes = 3\nnode = 4", [
+        "x.toml:29: ledger.node: is no field: expected one of nodes, profile, topology, links, neighbours, rewiring, pow, "
+        "pow_difficulty, pow_rate, pow_window"]),
+    ('parent = "town"\nhomes = ["a1"', 'above = "town"\nhomes = ["a1"', [
+        "x.toml:13: chains[0].above: is no field: expected one of name, parent, homes, generation_shift, committee_size, "
+        "offline"]),
+    ('data = "x" }', 'dat = "x" }', [
+        "x.toml:21: chains[1].homes[1].data: is missing: expected a value",
+        "x.toml:21: chains[1].homes[1].dat: is no field: expected one of name, data, generation_shift"]),
+    ('"b1"', "17", [
+        'x.toml:20: chains[1].homes[0]: expected a home\'s name or { name = "...", data = "..." }, not 17']),
+    ('"25ms"', '"25"', [
+        "x.toml:31: network.delay: expected a duration such as \"90s\", \"1h30m\" or \"25ms\", not '25'"]),
+    ("[network]", '[network]\ngrid = "0s"', ["x.toml:31: network.grid: expected a duration above zero, not '0s'"]),
+    ("[network]", "[network]\nloss = 1.5", ["x.toml:31: network.loss: expected less than or equal to 1, not 1.5"]),
+    ("[network]", "[network]\nloss = nan", ["x.toml:31: network.loss: expected less than or equal to 1, not nan"]),
+    ("grid_buy_price = 18.9", 'grid_buy_price = "dear"', [
+        "x.toml:8: market.grid_buy_price: expected a price in p/kWh such as 18.9; 'dear' is not a decimal number of p/kWh"]),
+    ("nodes = 3", 'topology = "star"', [
+        "x.toml:28: ledger.topology: expected 'complete', 'ring', 'watts-strogatz' or 'given', not 'star'"]),
+    ('homes = ["a1", "a2", "a3", "a4"]', 'homes = "a1"', [
+        "x.toml:14: chains[0].homes: expected a valid tuple, not 'a1'"]),
+    ('file = "readings.csv"', 'file = "readings.csv"\nload_column = "load"', [
+        "x.toml:6: data.load_column: expected a column name with \"{home}\" in it, not 'load'"]),
+]  # fmt: skip
+
+# The same for what holds between fields.
+RELATION_ERRORS = [
+    ("grid_sell_price = 3.2", "grid_sell_price = 18.899", [
+        "x.toml:9: market.grid_sell_price: expected at least 0.002 p/kWh less than grid_buy_price, 18.9, not 18.899"]),
+    ("grid_sell_price = 3.2", 'grid_sell_price = 3.2\ninterval = "40m"', [
+        "x.toml:10: market.interval: expected a whole fraction of data.step, 1h, not 40m"]),
+    ('data = "x" }', 'data = "x", generation_shift = "90m" }', [
+        "x.toml:21: chains[1].homes[1].generation_shift: expected a multiple of data.step, 1h, not 1h30m"]),
+    ('file = "readings.csv"', 'file = "readings.csv"\nstep = "1d"\nforecast = "persistence"\n[market]\ninterval = "1d"', [
+        "x.toml:7: data.forecast: persistence: expected at least two intervals per day"]),
+    ('parent = "town"\nhomes = ["a1"', 'parent = "city"\nhomes = ["a1"', [
+        "x.toml:13: chains[0].parent: 'city' is no chain: expected one of south, town"]),
+    ('"a2"', '"a1"', ["x.toml:14: chains[0].homes[1]: 'a1' is used twice: expected a name that no other chain or host has"]),
+    ('"a2"', '"north"', [
+        "x.toml:14: chains[0].homes[1]: 'north' is used twice: expected a name that no other chain or host has"]),
+    ('"a2"', '"tangle3"', [
+        "x.toml:14: chains[0].homes[1]: 'tangle3' is used twice: expected a name that no other chain or host has"]),
+    ('"a2"', '"utility"', [
+        "x.toml:14: chains[0].homes[1]: 'utility' has another meaning: expected none of access, accounts, auction, blocklog, "
+        "governance, outbox, root, tangle, utility"]),
+    ('name = "town"\n', 'name = "town"\nparent = "north"\n', [
+        "x.toml:11: chains[0]: 'north' has both homes and child chains: expected exactly one of them",
+        "x.toml:13: chains[0].parent: 'north' is its own ancestor: expected a chain above it, or none",
+        "x.toml:26: chains[2].parent: 'town' is its own ancestor: expected a chain above it, or none"]),
+    ('name = "town"\n', 'name = "town"\n[[chains]]\nname = "empty"\n', [
+        "x.toml:26: chains[3]: 'empty' has neither homes nor child chains: expected exactly one of them"]),
+    ('homes = ["a1"', 'committee_size = 3\nhomes = ["a1"', [
+        "x.toml:14: chains[0].committee_size: expected 4, or no size: all homes of a microgrid are members of its committee"]),
+    ("nodes = 3", 'nodes = 3\nprofile = "mainnet"', [
+        "x.toml:29: ledger.profile: no profile is named 'mainnet': expected one of goshimmer-0.8"]),
+    ("nodes = 3", "nodes = 3\nlinks = [[1, 2]]", [
+        'x.toml:27: ledger.topology: expected links with the topology "given", and only with it']),
+    ("nodes = 3", 'nodes = 3\ntopology = "given"\nlinks = [[1, 2], [2, 4], [3, 3]]', [
+        "x.toml:30: ledger.links[1]: expected two different nodes from 1 to 3, not [2, 4]",
+        "x.toml:30: ledger.links[2]: expected two different nodes from 1 to 3, not [3, 3]"]),
+    ('delay = "25ms"', 'matrix = "lan"', [
+        'x.toml:31: network.matrix: expected only with model = "matrix", not with "normal"']),
+    ('"tangle3"]', '"tangle4", "c1"]', [
+        "x.toml:36: faults[0].nodes[1]: 'tangle4' is no host: expected a home, or tangle1 to tangle3",
+        "x.toml:36: faults[0].nodes[2]: 'c1' is no host: expected a home, or tangle1 to tangle3"]),
+    ('nodes = ["a1", "tangle3"]', "", [
+        'x.toml:33: faults[0].nodes: is missing: expected with kind = "crash"']),
+    ('kind = "crash"', 'kind = "crash"\nduration = "3s"', [
+        'x.toml:36: faults[0].duration: has no meaning: expected none with kind = "crash"']),
+    ('kind = "crash"\nnodes = ["a1", "tangle3"]', 'kind = "partition"\ngroups = [["a1"]]', [
+        "x.toml:36: faults[0].groups: expected two groups or more"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "told"), FIELD_ERRORS + RELATION_ERRORS)
+def test_an_error_names_file_line_field_and_expectation(problems_of, old, new, told):
+    assert GOOD.count(old) >= 1
+    text = GOOD.replace(old, new, 1)
+    if "[market]" in new:
+        text = text.replace("\n\n[market]\ngrid", "\ngrid", 1)
+    assert problems_of(text) == told
+
+
+def test_all_errors_are_told_at_once(problems_of):
+    text = GOOD.replace("nodes = 3", "nodes = 0").replace('"25ms"', "25").replace('parent = "town"', 'parent = "x"')
+    assert problems_of(text, "market.rounds=0", "colour=red", "x") == [
+        "--set x: expected key=value, such as market.rounds=5",
+        "--set market.rounds: market.rounds: expected greater than or equal to 1, not 0",
+        "x.toml:28: ledger.nodes: expected greater than or equal to 1, not 0",
+        'x.toml:31: network.delay: expected a duration such as "90s", "1h30m" or "25ms", not 25',
+        "--set colour: colour: is no field: expected one of scenario, data, market, chains, ledger, consensus, network, "
+        "hardware, faults",
+        "x.toml:13: chains[0].parent: 'x' is no chain: expected one of south, town",
+        "x.toml:18: chains[1].parent: 'x' is no chain: expected one of north, town",
+        "x.toml:24: chains[2]: 'town' has neither homes nor child chains: expected exactly one of them",
+    ]
+
+
+def test_a_tree_is_at_most_sixteen_chains_high(problems_of):
+    chains = "".join(f'[[chains]]\nname = "c{i}"\nparent = "c{i + 1}"\n' for i in range(1, 16))
+    text = GOOD.split("[[chains]]")[0] + '[[chains]]\nname = "c0"\nparent = "c1"\nhomes = ["a1"]\n' + chains
+    assert problems_of(text + '[[chains]]\nname = "c16"\n') == [
+        "x.toml:13: chains[0].parent: 16 chains above each other: expected less than 16"
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", ["scenario", "data", "market", "chains"]),
+        (b"a = = 1", [":1:5: expected TOML: Invalid value"]),
+        (b"\n[x]\nb = 1\nb = 2\n", [":4:6: expected TOML: Cannot overwrite a value"]),
+        (b"x = [", ["expected TOML: "]),
+        (b"\x00\xff\xfe" * 10, ["expected UTF-8 text, byte 1 is none"]),
+        (b"\x00\x01\x02", [":1:1: expected TOML: Invalid statement"]),
+        (b"x = " + b"[" * 5000, [":1: expected TOML: too many brackets within each other"]),
+    ],
+)
+def test_a_file_that_is_none_is_told(tmp_path, content, told):
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError) as raised:
+        load_configuration(path)
+    assert len(raised.value.problems) == len(told)
+    for problem, part in zip(raised.value.problems, told, strict=True):
+        assert str(problem).startswith(f"{path}:") and part in str(problem)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    for path, why in ((tmp_path / "none.toml", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(ConfigurationError) as raised:
+            load_configuration(path)
+        assert raised.value.problems == (f"{path}: can't be read: {why}",)
+
+
+# ------------------------------------------------------------------------------------------------------------ overrides
+
+
+def test_overrides_lie_over_the_file_and_the_seed_over_all(loaded):
+    configuration = loaded(
+        "scenario.seed=5", "market.rounds=7", "network.delay=80ms", 'data.file="other file.csv"', "network.loss=0.25",
+        "chains.1.homes.0=c1", "chains.0.generation_shift=12h", 'faults=[{at="1s", kind="heal"}]', "consensus.batch_delay=0s",
+        seed=9,
+    )  # fmt: skip
+    assert (configuration.scenario.seed, configuration.market.rounds, configuration.network.delay) == (9, 7, 80_000)
+    assert (configuration.data.file, configuration.network.loss) == ("other file.csv", 0.25)
+    assert [home.name for home in configuration.chains[1].homes] == ["c1", "b2"]
+    assert configuration.chains[0].generation_shift == 12 * 3_600_000_000
+    assert [fault.kind for fault in configuration.faults] == ["heal"]
+    assert configuration.consensus.batch_delay == 0
+
+
+def test_the_last_of_two_overrides_counts(loaded):
+    assert loaded("market.rounds=7", "market.rounds=8").market.rounds == 8
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("market.rounds", "--set market.rounds: expected key=value, such as market.rounds=5"),
+        ("=5", "--set =5: expected key=value, such as market.rounds=5"),
+        ("market..rounds=5", "--set market..rounds=5: expected key=value, such as market.rounds=5"),
+        ("ledger.nodes.x=5", "--set ledger.nodes.x=5: ledger.nodes is no table: expected no further keys"),
+        ("chains.3.name=x", "--set chains.3.name=x: '3' is no place in chains, which has 3 from 0"),
+        ("chains.-1.name=x", "--set chains.-1.name=x: '-1' is no place in chains, which has 3 from 0"),
+        ("chains.²=x", "--set chains.²=x: '²' is no place in chains, which has 3 from 0"),
+        ("market.deep.er=1", "--set market.deep.er: market.deep: is no field: expected one of grid_buy_price, "),
+        ("market.rounds=[1", "--set market.rounds: market.rounds: expected a valid integer, unable to parse string "),
+        ("scenario=3", "--set scenario: scenario: expected a valid dictionary or instance of ScenarioSection, not 3"),
+        ("market.rounds=5\nnodes=3", "--set market.rounds: market.rounds: expected a valid integer, "),
+    ],
+)
+def test_a_wrong_override_is_told_by_itself(problems_of, override, told):
+    problems = problems_of(GOOD, override)
+    assert len(problems) == 1
+    assert problems[0].startswith(told)
+
+
+def test_a_seed_for_a_file_without_a_place_for_it_is_told(problems_of):
+    told = "--set scenario.seed=4: scenario is no table: expected no further keys"
+    assert problems_of("scenario = 3\n" + GOOD.partition("[data]")[2].join(["[data]", ""]), seed=4)[0] == told
+
+
+def test_what_shows_later_is_placed_too(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text(GOOD)
+    file = open_configuration(path, ["hardware.profile=mainframe"])
+    later = ConfigurationError(
+        [FieldProblem(("ledger", "nodes"), "a"), FieldProblem(("hardware", "profile"), "b"), "other.csv:3: c"]
+    )
+    assert file.placed(later).problems == (
+        f"{path}:28: ledger.nodes: a",
+        "--set hardware.profile: hardware.profile: b",
+        "other.csv:3: c",
+    )

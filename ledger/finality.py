@@ -128,7 +128,7 @@ class Finality:
         waits = self._preferred != self._liked
         return self._preferred_since + self._profile.settling if waits else None
 
-    def handle_timer(self, now: Instant) -> None:
+    def review(self, now: Instant) -> None:
         """A preference may have settled."""
         if self._conflicts:
             self._evaluate(now)

@@ -100,7 +100,7 @@ class Synchroniser:
                 break
         return taken
 
-    def handle_timer(self, since: Instant, now: Instant, builder: StepBuilder[Any]) -> None:
+    def ask_when_due(self, since: Instant, now: Instant, builder: StepBuilder[Any]) -> None:
         """The answer stays away."""
         if self.deadline is None or now < self.deadline:
             return

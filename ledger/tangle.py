@@ -168,11 +168,11 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
         builder: StepBuilder[TangleOutput] = StepBuilder()
         if not self._started:
             self._start(now)
-        self._sync.handle_timer(self._since(), now, builder)
+        self._sync.ask_when_due(self._since(), now, builder)
         if self._booker.handle_timer(now, builder):
             self._sync.maybe_ask(None, self._since(), now, builder)
         opinion = self.finality.opinion
-        self.finality.handle_timer(now)
+        self.finality.review(now)
         if self.finality.opinion != opinion:
             self._attacher.note_opinion(now)
         if now >= self._prune_at:

@@ -28,8 +28,7 @@ from node.experiments.scenario import Scenario
 from node.experiments.tables import Tables
 from node.host import ChainFact
 from node.simulated.machine import Counters
-from wasp.chain_interface import BatchProposed, BlockAnchored, BlocksUndone
-from wasp.chain_interface import BlockConfirmed as ChainBlockConfirmed
+from wasp.chain_interface import BatchProposed, ChainBlockAnchored, ChainBlockConfirmed, ChainBlocksUndone
 from wasp.consensus.consensus import BatchDecided
 from wasp.mempool import RequestRefused
 from wasp.request import MESSAGE_CODEC, OffLedgerRequest, OnLedgerRequest
@@ -55,7 +54,7 @@ class Recorder:
         self._chain_blocks: dict[bytes, Row] = {}
         self._decided: dict[tuple[str, int], Instant] = {}
         """When the first member saw the batch of a log index decided."""
-        self._anchored: dict[TransactionId, BlockAnchored] = {}
+        self._anchored: dict[TransactionId, ChainBlockAnchored] = {}
         """By its anchor's transaction: each chain block that is not confirmed."""
         self._difficulties: dict[bytes, int] = {}
         """Of blocks that are not booked yet, by what the work is done for."""
@@ -148,11 +147,11 @@ class Recorder:
                 self._decided.setdefault((chain, fact.log_index), now)
                 self._stamp_own(now, node, fact.batch.requests, "decided_us")
                 self._decided.setdefault((chain, fact.log_index), now)
-            case BlockAnchored():
+            case ChainBlockAnchored():
                 self._note_anchored(now, node, fact)
             case ChainBlockConfirmed():
                 self._note_confirmed(now, node, fact)
-            case BlocksUndone():
+            case ChainBlocksUndone():
                 self._note_undone(node, fact)
             case RequestRefused():
                 row = self._requests.get(fact.request_id)
@@ -169,7 +168,7 @@ class Recorder:
 
     # ---------------------------------------------------------------------------------------------------- chain blocks
 
-    def _note_anchored(self, now: Instant, node: NodeId, fact: BlockAnchored) -> None:
+    def _note_anchored(self, now: Instant, node: NodeId, fact: ChainBlockAnchored) -> None:
         block = fact.block
         if block.digest not in self._chain_blocks:
             self._anchored[fact.transaction_id] = fact
@@ -178,7 +177,6 @@ class Recorder:
                 "index": block.index,
                 "log_index": block.log_index,
                 "timestamp_us": block.timestamp,
-                "decided_us": self._decided.get((fact.chain, block.log_index)),
                 "decided_us": self._decided.get((fact.chain, block.log_index)),
                 "anchored_us": now,
                 "requests": len(block.requests),
@@ -223,7 +221,7 @@ class Recorder:
         self.invariants.state_confirmed(now, chain, block, state, OutputId(transaction_id, 0))
         self.market.state_confirmed(now, chain, block, state)
 
-    def _note_undone(self, node: NodeId, fact: BlocksUndone) -> None:
+    def _note_undone(self, node: NodeId, fact: ChainBlocksUndone) -> None:
         for block in fact.blocks:
             row = self._chain_blocks.get(block.digest)
             if row is not None and row["outcome"] != "confirmed":

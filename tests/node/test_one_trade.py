@@ -27,8 +27,7 @@ from market.prosumer import RequestToSubmit
 from node.configuration import Configuration
 from node.experiments.scenario import Scenario
 from node.host import ChainFact
-from wasp.chain_interface import BatchProposed, BlockAnchored
-from wasp.chain_interface import BlockConfirmed as ChainBlockConfirmed
+from wasp.chain_interface import BatchProposed, ChainBlockAnchored, ChainBlockConfirmed
 from wasp.consensus.consensus import BatchDecided
 from wasp.consensus.distributed_signature import is_signed_by
 from wasp.core_contracts.accounts import balance_of
@@ -88,7 +87,7 @@ class Walk:
 
     def anchor_of(self, block: Any, chain: str) -> Transaction:
         """The transaction that anchored a chain block."""
-        ids = {fact.transaction_id for _, _, fact in self.witness.all(BlockAnchored, chain) if fact.block == block}
+        ids = {fact.transaction_id for _, _, fact in self.witness.all(ChainBlockAnchored, chain) if fact.block == block}
         (booked,) = {
             fact.block.essence.payload.id: fact.block.essence.payload
             for _, _, fact in self.witness.all(BlockBooked)
@@ -165,7 +164,8 @@ def test_step_3_the_order_is_a_signed_off_ledger_request(walk: Walk) -> None:
 
 
 def test_step_4_every_member_of_the_committee_pools_it(walk: Walk) -> None:
-    pooled = [node for _, node, fact in walk.witness.all(RequestPooled, HOME_CHAIN) if fact.request_id == walk.request.id]
+    told = walk.witness.all(RequestPooled, HOME_CHAIN)
+    pooled = [node for _, node, fact in told if fact.request_id == walk.request.id]
     assert sorted(pooled) == sorted(walk.members(HOME_CHAIN))
 
 
@@ -231,7 +231,9 @@ def test_step_11_it_is_confirmed_everywhere(walk: Walk) -> None:
 def test_step_12_the_chain_moves_to_the_new_anchor(walk: Walk) -> None:
     transaction = _carrier(walk)
     moved = [
-        node for _, node, fact in walk.witness.all(ChainBlockConfirmed, HOME_CHAIN) if fact.anchor_id.transaction == transaction.id
+        node
+        for _, node, fact in walk.witness.all(ChainBlockConfirmed, HOME_CHAIN)
+        if fact.anchor_id.transaction == transaction.id
     ]
     assert sorted(moved) == sorted(walk.members(HOME_CHAIN))
 

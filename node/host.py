@@ -35,7 +35,7 @@ from ledger.tangle import Tangle
 from market.hierarchy import AUCTION
 from market.prosumer import Prosumer, RequestToSubmit, StateAdvanced
 from wasp.chain import Chain
-from wasp.chain_interface import BlockAnchored, BlockExecutionNeeded, BlocksUndone, ExecutionCompleted
+from wasp.chain_interface import ChainBlockAnchored, ChainBlockExecutionNeeded, ChainBlocksUndone, ExecutionCompleted
 from wasp.core_contracts.accounts import next_nonce
 from wasp.mempool import SubmitRequest
 from wasp.publishing import PublicationNeeded
@@ -53,7 +53,7 @@ class ChainFact(Frozen):
 class Executor(Protocol):
     """Executes batches: a pure function, whose cost the runtime charges."""
 
-    def __call__(self, need: BlockExecutionNeeded) -> Execution | None:
+    def __call__(self, need: ChainBlockExecutionNeeded) -> Execution | None:
         """What the batch does; none when there is nothing to do."""
         ...
 
@@ -185,14 +185,14 @@ class Household(Automaton[Any, Value, Any]):
         while outputs:
             output = outputs.popleft()
             match output:
-                case BlockExecutionNeeded():
+                case ChainBlockExecutionNeeded():
                     completed = ExecutionCompleted(output.log_index, self._execute(output))
                     outputs.extend(step.add(chain.handle_input(completed, now)))
                 case PublicationNeeded():
                     published = self.client.handle_input(PublishTransaction(output.transaction), now)
                     self._absorb_client(step, published, now)
                 case _:
-                    advanced = advanced or isinstance(output, BlockAnchored | BlocksUndone)
+                    advanced = advanced or isinstance(output, ChainBlockAnchored | ChainBlocksUndone)
                     step.outputs.append(ChainFact(chain.name, output))
         self._chain_deadlines[chain.name] = chain.deadline
         if advanced and chain is self._home_chain:

@@ -41,7 +41,7 @@ from wasp.anchoring import AnchorView, anchor_of
 from wasp.chain_block import ChainBlock
 from wasp.chain_interface import (
     BatchProposed,
-    BlockExecutionNeeded,
+    ChainBlockExecutionNeeded,
     ChainInput,
     ChainOutput,
     ChainParameters,
@@ -333,7 +333,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         match next_step:
             case None:
                 return
-            case BlockExecutionNeeded():
+            case ChainBlockExecutionNeeded():
                 step.outputs.append(next_step)
             case SuccessorKnown() | BatchExecuted():
                 self._absorb_instance(step, instance, instance.consensus.handle_input(next_step, now), now)

@@ -63,7 +63,7 @@ ChainRecord: TypeAlias = LogIndexUsed | ChainBlock | AnchorKept | ConfirmationKe
 
 
 class ExecutionCompleted(Frozen):
-    """Input: the answer to ``BlockExecutionNeeded``; no execution: there was nothing to do."""
+    """Input: the answer to ``ChainBlockExecutionNeeded``; no execution: there was nothing to do."""
 
     log_index: int
     execution: Execution | None
@@ -72,7 +72,7 @@ class ExecutionCompleted(Frozen):
 ChainInput: TypeAlias = SubmitRequest | ExecutionCompleted | PeerReconnected | LedgerUpdate
 
 
-class BlockExecutionNeeded(Frozen):
+class ChainBlockExecutionNeeded(Frozen):
     """Output: run ``wasp.vm.execution.execute`` with this; answered by ``ExecutionCompleted``."""
 
     chain: str
@@ -92,7 +92,7 @@ class BatchProposed(Frozen):
     requests: tuple[RequestId, ...]
 
 
-class BlockAnchored(Frozen):
+class ChainBlockAnchored(Frozen):
     """Output: the committee has signed the anchor of this chain block, and the active state is the one after it."""
 
     chain: str
@@ -102,7 +102,7 @@ class BlockAnchored(Frozen):
     transaction_id: TransactionId
 
 
-class BlockConfirmed(Frozen):
+class ChainBlockConfirmed(Frozen):
     """Output: layer 1 has confirmed the anchor of this chain block."""
 
     chain: str
@@ -110,7 +110,7 @@ class BlockConfirmed(Frozen):
     anchor_id: OutputId
 
 
-class BlocksUndone(Frozen):
+class ChainBlocksUndone(Frozen):
     """Output: these chain blocks, newest first, no longer lead to the active state: another anchor won, or leads."""
 
     chain: str
@@ -118,14 +118,14 @@ class BlocksUndone(Frozen):
 
 
 ChainOutput: TypeAlias = (
-    BlockExecutionNeeded
+    ChainBlockExecutionNeeded
     | PublicationNeeded
     | RequestPooled
     | RequestRefused
     | BatchProposed
     | BatchDecided
     | IndexSkipped
-    | BlockAnchored
-    | BlockConfirmed
-    | BlocksUndone
+    | ChainBlockAnchored
+    | ChainBlockConfirmed
+    | ChainBlocksUndone
 )

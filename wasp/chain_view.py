@@ -42,9 +42,9 @@ from wasp.anchoring import Anchor, AnchorView, anchor_made_by, anchor_of
 from wasp.chain_block import ChainBlock
 from wasp.chain_interface import (
     AnchorKept,
-    BlockAnchored,
-    BlockConfirmed,
-    BlocksUndone,
+    ChainBlockAnchored,
+    ChainBlockConfirmed,
+    ChainBlocksUndone,
     ConfirmationKept,
 )
 from wasp.core_contracts.blocklog import receipt_of
@@ -90,7 +90,7 @@ class ViewChanged(Frozen):
 ViewMessage: TypeAlias = StateMessage | AnchorMessage
 ChainViewInput: TypeAlias = SignedAnchorLearned | BlockExecuted | BasesNeeded | LedgerUpdate
 ChainViewOutput: TypeAlias = (
-    BlocksUndone | BlockAnchored | BlockConfirmed | PublicationNeeded | OutputsArrived | ViewChanged
+    ChainBlocksUndone | ChainBlockAnchored | ChainBlockConfirmed | PublicationNeeded | OutputsArrived | ViewChanged
 )
 
 
@@ -239,14 +239,14 @@ class ChainView(Automaton[ChainViewInput, ViewMessage, ChainViewOutput]):
         """Line 5."""
         undone, anchored = self._move_active()
         if undone:
-            step.outputs.append(BlocksUndone(self.name, tuple(undone)))
+            step.outputs.append(ChainBlocksUndone(self.name, tuple(undone)))
         for place, block in enumerate(anchored):
             above = anchored[place + 1] if place + 1 < len(anchored) else None
             step.outputs.append(self._anchored(block, above))
         confirmed = self._move_confirmed()
         for place, block in enumerate(confirmed):
             above = confirmed[place + 1] if place + 1 < len(confirmed) else None
-            step.outputs.append(BlockConfirmed(self.name, block, self._anchor_id(block, above)))
+            step.outputs.append(ChainBlockConfirmed(self.name, block, self._anchor_id(block, above)))
         if confirmed:
             self.states.settle(self.confirmed)
         if self.synced:
@@ -261,11 +261,11 @@ class ChainView(Automaton[ChainViewInput, ViewMessage, ChainViewOutput]):
         step.add(self.states.handle_input(SeekBlocks(tuple(sought)), now))
         step.add(self.search.handle_input(SeekAnchors(self._bases.unknown), now))
 
-    def _anchored(self, block: ChainBlock, above: ChainBlock | None) -> BlockAnchored:
+    def _anchored(self, block: ChainBlock, above: ChainBlock | None) -> ChainBlockAnchored:
         state = self.states.state(block.digest) or self.active_state
         found = [receipt_of(state, request.id) for request in block.requests]
         receipts = tuple([receipt for receipt in found if receipt is not None])
-        return BlockAnchored(self.name, block, state, receipts, self._anchor_id(block, above).transaction)
+        return ChainBlockAnchored(self.name, block, state, receipts, self._anchor_id(block, above).transaction)
 
     def _anchor_id(self, block: ChainBlock, above: ChainBlock | None) -> OutputId:
         """The anchor of a block: the base of the block above it, or one that the view knows."""

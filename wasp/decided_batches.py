@@ -15,13 +15,13 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from wasp.anchoring import AnchorView, anchor_essence
-from wasp.chain_interface import BlockExecutionNeeded, ExecutionCompleted
+from wasp.chain_interface import ChainBlockExecutionNeeded, ExecutionCompleted
 from wasp.chain_view import BasesNeeded
 from wasp.consensus.batch_proposal import Batch
 from wasp.consensus.consensus import BatchExecuted, ExecutionNeeded, SuccessorKnown
 from wasp.state_manager import StateManager
 
-BatchStep: TypeAlias = SuccessorKnown | BatchExecuted | BlockExecutionNeeded
+BatchStep: TypeAlias = SuccessorKnown | BatchExecuted | ChainBlockExecutionNeeded
 """What comes next: an input of the instance, or a need of the chain."""
 
 
@@ -88,7 +88,7 @@ class DecidedBatches:
             return None
         decided.given = True
         timestamp = max(decided.batch.timestamp_proposed, previous.timestamp + 1)
-        return BlockExecutionNeeded(
+        return ChainBlockExecutionNeeded(
             self.chain, log_index, state, previous, base.id, timestamp, need.requests, need.entropy
         )
 

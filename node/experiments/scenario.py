@@ -55,7 +55,7 @@ from node.wire import Wire
 from wasp.anchoring import committee_address
 from wasp.chain import Chain
 from wasp.chain_block import ChainBlock, state_metadata_of
-from wasp.chain_interface import BlockExecutionNeeded, ChainParameters
+from wasp.chain_interface import ChainBlockExecutionNeeded, ChainParameters
 from wasp.committee import Committee
 from wasp.committee_log import RecoveryTimes
 from wasp.core_contracts.accounts import total_of
@@ -295,7 +295,7 @@ class Scenario:
             publication=PublicationTimes(section.publish_delay, section.reattach_after),
         )
 
-    def _execute(self, boot: Boot, need: BlockExecutionNeeded) -> Execution | None:
+    def _execute(self, boot: Boot, need: ChainBlockExecutionNeeded) -> Execution | None:
         """Execute a batch at once; its gas is charged to the host's CPU."""
         program = self.chains[need.chain].program
         execution = execute(

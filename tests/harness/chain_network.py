@@ -35,9 +35,9 @@ from wasp.anchoring import committee_address
 from wasp.chain import Chain
 from wasp.chain_block import state_metadata_of
 from wasp.chain_interface import (
-    BlockAnchored,
-    BlockConfirmed,
-    BlockExecutionNeeded,
+    ChainBlockAnchored,
+    ChainBlockConfirmed,
+    ChainBlockExecutionNeeded,
     ChainParameters,
     ExecutionCompleted,
 )
@@ -393,7 +393,7 @@ class ChainNetwork:
             for output in step.outputs:
                 self.outputs.append((self.now, name, output))
                 match output:
-                    case BlockExecutionNeeded():
+                    case ChainBlockExecutionNeeded():
                         self.at(self.execution_delay, partial(self._execute, name, life, output))
                     case PublicationNeeded():
                         self.at(0, partial(self.ledger.publish, name, output.transaction))
@@ -421,7 +421,7 @@ class ChainNetwork:
             message = CODEC.decode(data)
             self._take(receiver, self.chains[receiver].handle_message(sender, path, message, self.local(receiver)))
 
-    def _execute(self, name: NodeId, life: int, need: BlockExecutionNeeded) -> None:
+    def _execute(self, name: NodeId, life: int, need: ChainBlockExecutionNeeded) -> None:
         if self._lives[name] == life:
             execution = execute(
                 self.program,
@@ -462,11 +462,11 @@ class ChainNetwork:
     def facts(self, name: NodeId, kind: type) -> list[Any]:
         return [output for _, member, output in self.outputs if member == name and isinstance(output, kind)]
 
-    def anchored(self, name: NodeId) -> list[BlockAnchored]:
-        return self.facts(name, BlockAnchored)
+    def anchored(self, name: NodeId) -> list[ChainBlockAnchored]:
+        return self.facts(name, ChainBlockAnchored)
 
-    def confirmed(self, name: NodeId) -> list[BlockConfirmed]:
-        return self.facts(name, BlockConfirmed)
+    def confirmed(self, name: NodeId) -> list[ChainBlockConfirmed]:
+        return self.facts(name, ChainBlockConfirmed)
 
     def count(self, name: NodeId) -> int:
         return self.chains[name].active_state.read("counter", "count")

@@ -12,10 +12,10 @@ from tests.harness.chain_network import CHAIN, NETWORK, OTHER, QUICK, ChainNetwo
 from wasp.chain_block import ChainBlock
 from wasp.chain_interface import (
     AnchorKept,
-    BlockAnchored,
-    BlockConfirmed,
-    BlockExecutionNeeded,
-    BlocksUndone,
+    ChainBlockAnchored,
+    ChainBlockConfirmed,
+    ChainBlockExecutionNeeded,
+    ChainBlocksUndone,
     ConfirmationKept,
 )
 from wasp.committee_log import LogIndexUsed, NextIndexVote
@@ -75,7 +75,7 @@ def test_members_tell_the_moments_of_a_request_in_order():
     network.submit("m0", network.request(0, 0))
     network.run(20 * SECOND)
     kinds = [type(output) for _, name, output in network.outputs if name == "m1"]
-    wanted = (RequestPooled, BatchDecided, BlockExecutionNeeded, BlockAnchored, BlockConfirmed)
+    wanted = (RequestPooled, BatchDecided, ChainBlockExecutionNeeded, ChainBlockAnchored, ChainBlockConfirmed)
     assert [kind for kind in kinds if kind in wanted] == list(wanted)
 
 
@@ -357,7 +357,7 @@ def rejected_after_two_blocks():
 def test_a_rejected_anchor_undoes_the_blocks_on_it_and_their_requests_are_executed_again_exactly_once():
     network, before = rejected_after_two_blocks()
     for name in network.members:
-        assert network.facts(name, BlocksUndone) == [BlocksUndone(CHAIN, tuple(reversed(before[name])))]
+        assert network.facts(name, ChainBlocksUndone) == [ChainBlocksUndone(CHAIN, tuple(reversed(before[name])))]
     network.run_until(all_count(network, 2))
     network.run_until(all_confirmed(network))
     again = {network.request(0, 0).id, network.request(1, 0).id}
@@ -498,7 +498,7 @@ def test_the_next_by_rank_publishes_when_the_first_is_dead():
     network.submit("m0", network.request(0, 0))
     network.run_until(all_confirmed(network), 5 * SECOND)
     network.run_until(all_count(network, 1))
-    anchored_at = max(at for at, _, output in network.outputs if isinstance(output, BlockAnchored))
+    anchored_at = max(at for at, _, output in network.outputs if isinstance(output, ChainBlockAnchored))
     network.run(10 * SECOND)
     [(at, member, _)] = network.ledger.published
     assert member == "m2"

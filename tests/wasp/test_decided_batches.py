@@ -7,7 +7,7 @@ from ledger.kernel.instant import SECOND
 from ledger.output import OutputId
 from tests.harness.chain_network import CHAIN, NETWORK, ChainNetwork
 from wasp.anchoring import Anchor, anchor_essence
-from wasp.chain_interface import BlockExecutionNeeded, ExecutionCompleted
+from wasp.chain_interface import ChainBlockExecutionNeeded, ExecutionCompleted
 from wasp.chain_view import BasesNeeded
 from wasp.consensus.batch_proposal import AnchorReference, Batch
 from wasp.consensus.consensus import BatchExecuted, ExecutionNeeded, SuccessorKnown
@@ -61,7 +61,7 @@ def test_a_batch_is_executed_once_on_the_state_after_its_base(setting):
     batch = setting.batch()
     assert setting.batches.add(7, batch) is None
     network = setting.network
-    needed = BlockExecutionNeeded(
+    needed = ChainBlockExecutionNeeded(
         CHAIN,
         7,
         network.genesis_state,

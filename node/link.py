@@ -12,15 +12,20 @@ gives that within one connection, not over a reconnect. So each frame carries a 
 5. An acknowledgement rides on the next frame to the peer, or goes alone after ``acknowledge_after``.
 6. The frame that has waited longest is sent again when its time is over, and with it all others whose time is over
    (at most ``resend_burst_max``). The time is RFC 6298's: smoothed round trip plus four deviations, doubled at each resend;
-   Karn's rule: a frame that was sent twice gives no sample. Anything from the peer ends the doubling.
+   Karn's rule: a frame that was sent twice gives no sample. Anything from the peer ends the doubling. A peer that has been
+   silent through ``silent_after`` doublings is asked with the oldest frame alone: it may be down for good.
 7. At most ``unacknowledged_max`` frames are held; the oldest is given up and counted in ``lost``. A peer that was away so
    long catches up by its protocol.
+
+A link that sees a new session of a peer that it knew, or hears again from one for which frames were given up, says so
+(``reconnected``): what protocols had told that peer may be lost.
 
 The content of a new frame is handed over at once, not in order: no protocol here needs order, and waiting costs latency.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Generic, TypeVar
 
 from ledger.kernel.encoding import Frozen, Natural
@@ -51,6 +56,8 @@ class LinkParameters(Frozen):
     """Frames held for one peer: some seconds of a busy committee, a few megabytes."""
     resend_burst_max: int = 64
     """Frames sent again at one time: a healed link is not flooded."""
+    silent_after: int = 4
+    """Doublings without a sign of life after which one frame asks for all: losses are rarely so many in a row."""
 
 
 class _Held(Generic[Payload]):
@@ -77,6 +84,9 @@ class Link(Generic[Payload]):
         self._round_trip: Duration | None = None
         self._deviation: Duration = 0
         self._doublings = 0
+        self._gave_up = False
+        self.reconnected = False
+        """Whether the frame just received tells that what was sent to the peer may have been lost until now."""
         self.lost = 0
         self.resent = 0
 
@@ -85,14 +95,18 @@ class Link(Generic[Payload]):
         if len(self._held) >= self._parameters.unacknowledged_max:
             del self._held[next(iter(self._held))]
             self.lost += 1
+            self._gave_up = True
         self._sequence += 1
         self._held[self._sequence] = _Held(payload, now)
         return self._header(self._sequence)
 
     def receive(self, header: LinkHeader, now: Instant) -> bool:
         """Take a frame's header in; whether its content is new, to be handed over (1-4). Total."""
+        self.reconnected = False
         if header.session < self._peer_session:
             return False
+        self.reconnected = self._gave_up or 0 < self._peer_session < header.session
+        self._gave_up = False
         if header.session > self._peer_session:
             self._peer_session, self._through, self._beyond = header.session, 0, 0
         self._doublings = 0
@@ -116,9 +130,7 @@ class Link(Generic[Payload]):
         """The frames that are due: those to send again, or an acknowledgement alone (5, 6)."""
         frames: list[tuple[LinkHeader, Payload | None]] = []
         if (resend_at := self._resend_at) is not None and resend_at <= now:
-            overdue = now - self._resend_after
-            due = [sequence for sequence, held in self._held.items() if held.sent_at <= overdue]
-            for sequence in due[: self._parameters.resend_burst_max]:
+            for sequence in self._due(now - self._resend_after):
                 held = self._held[sequence]
                 held.sent_at, held.sent_times = now, held.sent_times + 1
                 frames.append((self._header(sequence), held.payload))
@@ -127,6 +139,13 @@ class Link(Generic[Payload]):
         if self._acknowledge_at is not None and self._acknowledge_at <= now:
             frames.append((self._header(0), None))
         return frames
+
+    def _due(self, overdue: Instant) -> list[int]:
+        """The frames that are sent again, of those last sent at this instant or before (6)."""
+        if self._doublings >= self._parameters.silent_after:
+            return [next(iter(self._held))]
+        due = (sequence for sequence, held in self._held.items() if held.sent_at <= overdue)
+        return list(islice(due, self._parameters.resend_burst_max))
 
     @property
     def deadline(self) -> Instant | None:

@@ -154,6 +154,22 @@ def test_at_most_a_burst_is_sent_again_at_once_and_the_rest_follows_the_acknowle
     assert [payload for _, payload in sender.handle_timer(SECOND + 2 * D)] == [2, 3]
 
 
+def test_a_silent_peer_is_asked_with_one_frame_and_gets_the_rest_when_it_is_heard_of():
+    sender: Link[int] = Link(1, LinkParameters(silent_after=2))
+    for number in range(3):
+        sender.send(number, 0)
+    sent = []
+    for _ in range(4):
+        assert sender.deadline is not None
+        now = sender.deadline
+        sent.append([payload for _, payload in sender.handle_timer(now)])
+    assert sent == [[0, 1, 2], [0, 1, 2], [0], [0]]
+    back: Link[int] = Link(2, PARAMETERS)
+    assert sender.receive(back.send(9, now), now + D)
+    assert sender.deadline is not None
+    assert {payload for _, payload in sender.handle_timer(sender.deadline + SECOND)} >= {1, 2}
+
+
 @given(st.builds(LinkHeader, *[st.integers(0, 2**70)] * 5, st.binary(max_size=2000)))
 def test_any_header_is_taken_without_complaint(header: LinkHeader):
     link: Link[str] = Link(1, PARAMETERS)

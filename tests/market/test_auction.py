@@ -7,6 +7,7 @@ import pytest
 from ledger.kernel.encoding import unpack
 from ledger.kernel.instant import MINUTE
 from ledger.kernel.rejection import Rejected
+from market.auction import Auction
 from market.bidders.favourable import FavourableBidder
 from market.book import ClearingRow, RoutesRow, ShareRow
 from market.clearing import FullMatch
@@ -371,6 +372,14 @@ def test_the_largest_clearing_fits_into_the_state():
         )
     bench.drain()
     assert len(bench.clearing("mg").fills) == 500
+
+
+def test_every_level_needs_a_gate():
+    places = market_places({"mg": "top", "top": None}, {"mg": (Home("a", 1),)})
+    for place in places.values():
+        assert Auction(market_of(2), place).name == "auction"
+        with pytest.raises(AssertionError, match="every level has a gate"):
+            Auction(market_of(1), place)
 
 
 def test_the_level_of_a_chain_is_its_height():

@@ -118,9 +118,12 @@ def test_own_matches_are_answered_before_the_next_level_has_cleared():
     assert bench.view("mg1", "interval", 0) == "cleared"
     assert bench.view("mg2", "interval", 0) == "final"
     assert bench.view("east", "requests", 0) == (("mg1", BID, 900, 600, 1), ("mg2", ASK, 300, 0, 1))
+    assert bench.view("east", "interval", 0) == "cleared", "one child is answered, the other is not"
+    assert bench.solo.chains["east"].events == []
     bench.to_gate(level=2)
     bench.solo.advance(MINUTE)
     assert bench.view("east", "requests", 0) == (("mg1", BID, 900, 0, 2), ("mg2", ASK, 300, 0, 1))
+    assert [event.name for event in bench.solo.chains["east"].events] == ["interval_final"]
     bench.drain()
     bench.check()
 
@@ -440,6 +443,12 @@ def test_a_residual_is_taken_from_the_auction_of_a_child_once_with_its_escrow():
     assert inject("mg4", "auction", (0, BID, 5), 5 * TARIFF.buy_price) is None
     assert bench.view("west", "requests", 0) == (("mg3", ASK, 5, 5, 0), ("mg4", BID, 5, 5, 0))
     assert bench.solo.balance("west", "auction") == 1 + 5 * TARIFF.buy_price
+
+
+def test_the_smallest_and_the_largest_residual_are_taken():
+    bench = MarketBench({**DEEP, "mg4": "west"}, {**DEEP_HOMES, "mg4": ("g",)}, market_of(3))
+    assert bench.inject("mg3", "auction", "west", "submit_residual", (0, ASK, 1), 1) is None
+    assert bench.inject("mg4", "auction", "west", "submit_residual", (0, ASK, 10**12), 1) is None
 
 
 def test_a_message_that_was_never_sent_cannot_come_back():

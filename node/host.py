@@ -28,7 +28,17 @@ from ledger.access import (
 )
 from ledger.access_server import LedgerServer
 from ledger.booking import TANGLE_PATH
-from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, Path, Record, Step, StepBuilder
+from ledger.kernel.automaton import (
+    NOTHING,
+    Automaton,
+    Fault,
+    NodeId,
+    Path,
+    PeerReconnected,
+    Record,
+    Step,
+    StepBuilder,
+)  # fmt: skip
 from ledger.kernel.encoding import Frozen, Value
 from ledger.kernel.instant import Instant, earliest
 from ledger.tangle import Tangle
@@ -71,6 +81,9 @@ class LedgerHost(Automaton[Any, Any, Any]):
         self.server = server
 
     def handle_input(self, input: Any, now: Instant) -> Step[Any]:
+        """An answer to a need. A peer that reconnects asks by itself, a neighbour for blocks, a client for a session."""
+        if isinstance(input, PeerReconnected):
+            return NOTHING
         step: StepBuilder[Any] = StepBuilder()
         self._absorb_tangle(step, self.tangle.handle_input(input, now), now)
         return step.build()
@@ -127,9 +140,13 @@ class Household(Automaton[Any, Value, Any]):
         self._prosumer_deadline: Instant | None = None
 
     def handle_input(self, input: Any, now: Instant) -> Step[Any]:
-        """A request of the owner, for the household's own chain."""
-        assert self._home_chain is not None and isinstance(input, SubmitRequest)
+        """A request of the owner, for the household's own chain; or a peer that reconnects, for every chain."""
         step: StepBuilder[Any] = StepBuilder()
+        if isinstance(input, PeerReconnected):
+            for chain in self._chain_list:
+                self._absorb_chain(step, chain, chain.handle_input(input, now), now)
+            return step.build()
+        assert self._home_chain is not None and isinstance(input, SubmitRequest)
         self._absorb_chain(step, self._home_chain, self._home_chain.handle_input(input, now), now)
         return step.build()
 

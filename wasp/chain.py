@@ -29,7 +29,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, Path, Record, Step, StepBuilder
+from ledger.kernel.automaton import (
+    NOTHING,
+    Automaton,
+    Fault,
+    NodeId,
+    Path,
+    PeerReconnected,
+    Record,
+    Step,
+    StepBuilder,
+)  # fmt: skip
 from ledger.kernel.encoding import Value
 from ledger.kernel.identity import Signer, Verifier
 from ledger.kernel.instant import Instant, earliest
@@ -63,7 +73,6 @@ from wasp.committee_log import (
     IndexProposed,
     LogIndexUsed,
     NextIndexVote,
-    PeerReconnected,
 )
 from wasp.consensus.consensus import (
     AnchorSigned,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from ledger.access import LedgerUpdate
+from ledger.kernel.automaton import PeerReconnected
 from ledger.kernel.encoding import Digest, Frozen, Value
 from ledger.kernel.instant import MILLISECOND, Duration, Instant
 from ledger.output import AnchorOutput, OutputId, TransactionId
 from ledger.transaction import Transaction
 from wasp.batch_policy import BatchPolicy, OldestFirst
 from wasp.chain_block import ChainBlock
-from wasp.committee_log import LogIndexUsed, PeerReconnected, RecoveryTimes
+from wasp.committee_log import LogIndexUsed, RecoveryTimes
 from wasp.consensus.consensus import BatchDecided, IndexSkipped
 from wasp.core_contracts.blocklog import Receipt
 from wasp.mempool import RequestPooled, RequestRefused, SharingTimes, SubmitRequest

@@ -36,7 +36,17 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from ledger.kernel.automaton import NOTHING, Automaton, Envelope, Fault, NodeId, Path, Record, Step
+from ledger.kernel.automaton import (
+    NOTHING,
+    Automaton,
+    Envelope,
+    Fault,
+    NodeId,
+    Path,
+    PeerReconnected,
+    Record,
+    Step,
+)  # fmt: skip
 from ledger.kernel.encoding import Frozen, Value
 from ledger.kernel.instant import SECOND, Duration, Instant, earliest
 from wasp.committee import Committee
@@ -76,12 +86,6 @@ class IndexEnded(Frozen):
     """Input: the index's instance has ended here, with an anchor or skipped."""
 
     log_index: int
-
-
-class PeerReconnected(Frozen):
-    """Input: messages to this peer may have been lost until now."""
-
-    peer: NodeId
 
 
 class IndexOpened(Frozen):

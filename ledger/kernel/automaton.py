@@ -63,6 +63,15 @@ class Fault(Frozen):
     detail: str = ""
 
 
+class PeerReconnected(Frozen):
+    """Input of every host, from its runtime: messages to this peer may have been lost until now.
+
+    The peer has begun a new session (what its former life had received is gone), or was out of reach for too long.
+    """
+
+    peer: NodeId
+
+
 class Step(Frozen, Generic[Output]):
     """What one event made an automaton do."""
 

@@ -2,7 +2,8 @@
 
 A *turn* is the handling of all that waits in the inbox, in one go, at one reading of the clock:
 
-1. Frames are opened: the link drops what came before, the codec decodes (all frames, or a sample).
+1. Frames are opened: the link drops what came before, the codec decodes (all frames, or a sample). The host is told of a
+   peer that may have missed what was sent to it, before it handles the peer's messages.
 2. Every message, input, and then the deadline if it has come, is an event for the automaton.
 3. The step's messages to the machine itself are handled at once, before the next event, in order.
 4. What the steps of the turn want is collected: records, packets for peers, outputs, faults.
@@ -16,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, Path, Record, Step
+from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, Path, PeerReconnected, Record, Step
 from ledger.kernel.encoding import Frozen, Value
 from ledger.kernel.instant import Instant, earliest
 from ledger.kernel.rejection import Rejected
@@ -201,7 +202,7 @@ class Machine:
         for item in inbox:
             if type(item) is SimulatedFrame:
                 frames += 1
-                if link is not None and not self._fresh(item, link, now, counters):
+                if link is not None and not self._fresh(item, link, now, turn, counters):
                     continue
                 packets, sender = item.bundle.packets, item.sender
                 if item.sample:
@@ -284,10 +285,18 @@ class Machine:
         assert packets == frame.bundle.packets, "a message is not what its encoding says"
         return packets
 
-    def _fresh(self, frame: SimulatedFrame, link: LinkParameters, now: Instant, counters: Counters) -> bool:
+    def _fresh(
+        self, frame: SimulatedFrame, parameters: LinkParameters, now: Instant, turn: Turn, counters: Counters
+    ) -> bool:
         """Whether a frame brings packets that have not come before (1)."""
-        assert frame.header is not None
-        if self.link_to(frame.sender, link).receive(frame.header, now):
+        assert frame.header is not None and self.host is not None
+        link = self.link_to(frame.sender, parameters)
+        fresh = link.receive(frame.header, now)
+        if link.reconnected:
+            local = self.clock.local(now)
+            self.event = PeerReconnected(frame.sender)
+            self._absorb(self.host.handle_input(self.event, local), local, turn, counters)
+        if fresh:
             return True
         self.meter.charge("frame")
         if frame.header.sequence:

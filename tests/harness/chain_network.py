@@ -23,7 +23,7 @@ from ledger.access import (
     TransactionRejected,
     TransactionSeen,
 )
-from ledger.kernel.automaton import NodeId
+from ledger.kernel.automaton import NodeId, PeerReconnected
 from ledger.kernel.encoding import Codec, digest, encode
 from ledger.kernel.identity import ModelSigner, ModelVerifier, Signer, deal_signer
 from ledger.kernel.instant import MILLISECOND, SECOND
@@ -43,7 +43,7 @@ from wasp.chain_interface import (
 )
 from wasp.chain_view import ViewMessage
 from wasp.committee import Committee
-from wasp.committee_log import CommitteeLogMessage, PeerReconnected, RecoveryTimes
+from wasp.committee_log import CommitteeLogMessage, RecoveryTimes
 from wasp.consensus.consensus import ConsensusMessage
 from wasp.core_contracts.accounts import total_of
 from wasp.mempool import MempoolMessage, SubmitRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ledger.kernel.automaton import NOTHING, Automaton, Envelope, NodeId, Path, Record, Step
+from ledger.kernel.automaton import NOTHING, Automaton, Envelope, NodeId, Path, PeerReconnected, Record, Step
 from ledger.kernel.encoding import Frozen, Value
 from ledger.kernel.instant import Instant
 
@@ -60,7 +60,7 @@ class Rounds(Automaton[Any, Any, Any]):
         self._all = (1 << len(members)) - 1
 
     def handle_input(self, input: Any, now: Instant) -> Step[Any]:
-        return self._vote()
+        return NOTHING if isinstance(input, PeerReconnected) else self._vote()
 
     def handle_message(self, sender: NodeId, path: Path, message: Any, now: Instant) -> Step[Any]:
         match message:
@@ -109,7 +109,8 @@ class Alarm(Automaton[Any, Any, Any]):
         self._deadlines = list(deadlines)
 
     def handle_input(self, input: Any, now: Instant) -> Step[Any]:
-        self._deadlines = [input]
+        if not isinstance(input, PeerReconnected):
+            self._deadlines = [input]
         return NOTHING
 
     def handle_message(self, sender: NodeId, path: Path, message: Any, now: Instant) -> Step[Any]:

@@ -170,6 +170,26 @@ def test_a_silent_peer_is_asked_with_one_frame_and_gets_the_rest_when_it_is_hear
     assert {payload for _, payload in sender.handle_timer(sender.deadline + SECOND)} >= {1, 2}
 
 
+def test_a_new_session_of_a_known_peer_is_a_reconnection_and_its_first_session_is_none():
+    receiver: Link[str] = Link(1, PARAMETERS)
+    told = []
+    for session in (3, 3, 4, 4, 3):
+        header = Link[str](session, PARAMETERS).send("a", 0)
+        told.append((receiver.receive(header, D), receiver.reconnected))
+    assert told == [(True, False), (False, False), (True, True), (False, False), (False, False)]
+
+
+def test_a_peer_for_whom_frames_were_given_up_reconnects_when_it_is_heard_again():
+    one: Link[int] = Link(1, LinkParameters(unacknowledged_max=2))
+    other: Link[int] = Link(1, PARAMETERS)
+    for number, lost in ((1, False), (2, False), (3, True)):
+        one.send(number, 0)
+        assert one.receive(other.send(0, 0), D)
+        assert one.reconnected is lost
+    assert one.receive(other.send(0, 0), D)
+    assert not one.reconnected
+
+
 @given(st.builds(LinkHeader, *[st.integers(0, 2**70)] * 5, st.binary(max_size=2000)))
 def test_any_header_is_taken_without_complaint(header: LinkHeader):
     link: Link[str] = Link(1, PARAMETERS)

@@ -1,6 +1,6 @@
 import pytest
 
-from ledger.kernel.automaton import NOTHING, Envelope, Fault, NodeId, Record, Step
+from ledger.kernel.automaton import NOTHING, Envelope, Fault, NodeId, PeerReconnected, Record, Step
 from ledger.kernel.identity import deal_signer
 from ledger.kernel.instant import SECOND
 from wasp.committee import Committee
@@ -11,7 +11,6 @@ from wasp.committee_log import (
     IndexProposed,
     LogIndexUsed,
     NextIndexVote,
-    PeerReconnected,
     RecoveryTimes,
 )
 

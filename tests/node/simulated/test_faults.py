@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.kernel.automaton import NodeId, Record
+from ledger.kernel.automaton import NodeId, PeerReconnected, Record
 from node.simulated.delays import ConstantDelay, UniformDelay
 from node.simulated.disk import DiskParameters
 from node.simulated.effects import Effect
@@ -113,6 +113,16 @@ def test_a_restarted_sender_is_heard_again():
     runtime.run_until(10_000_000)
     assert numbers(log.heard(B)) == [0, 1, 2, 3, 4]
     assert runtime.machines[A].incarnation == 2
+
+
+def test_a_host_is_told_of_a_peer_that_restarted_before_it_hears_it():
+    faults = (Crash(100_000, A), Restart(200_000, A))
+    runtime, log = simulate(2, faults=faults)
+    runtime.inject(A, Say((B,), ToyPong(1)))
+    runtime.inject(A, Say((B,), ToyPong(2)), at=300_000)
+    runtime.run_until(10_000_000)
+    assert [message for _, message in log.heard(B)] == [ToyPong(1), PeerReconnected(A), ToyPong(2)]
+    assert not any(isinstance(message, PeerReconnected) for _, message in log.heard(A))
 
 
 def test_a_need_of_a_former_life_is_not_answered():

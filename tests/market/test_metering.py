@@ -39,6 +39,16 @@ def test_imbalance_is_bought_dear_and_sold_cheap_also_against_the_own_side():
     assert bench.solo.balance("mg", "utility") == FUNDS + 90 * BUY - 80 * SELL
 
 
+def test_a_single_watt_hour_of_imbalance_counts_either_way():
+    bench = alone()
+    to_readings(bench)
+    assert bench.reading("a", 0, 1).succeeded and bench.reading("b", 0, -1).succeeded
+    bench.drain()
+    bench.check()
+    assert (bench.metered("a").money, bench.metered("b").money) == (SELL, -BUY)
+    assert bench.metering("mg") == MeteringRow(1, 1, 0, 1, 1, 2)
+
+
 def test_gross_load_and_generation_and_what_met_in_the_home_are_summed():
     bench = alone()
     to_readings(bench)

@@ -59,6 +59,7 @@ from wasp.chain_interface import ChainBlockExecutionNeeded, ChainParameters
 from wasp.committee import Committee
 from wasp.committee_log import RecoveryTimes
 from wasp.core_contracts.accounts import total_of
+from wasp.core_contracts.governance import GOVERNANCE
 from wasp.publishing import PublicationTimes
 from wasp.state import State
 from wasp.vm.execution import Execution, execute
@@ -69,6 +70,10 @@ WARM_UP: Duration = MINUTE
 """Before the first market opens: chains find their first log index, clients their layer-1 hosts."""
 PARENT_FUNDS = 1_000_000
 """Micro-pence of the utility on a parent chain: it lends one with each surplus that goes up."""
+ANCHOR_FUNDS = 1
+"""A token of every chain that no contract can send away: an anchor must keep one, so all the others can always leave."""
+TOKENS_MAX = 2**63 - 1
+"""Tokens on both layers: no account can ever have more than an integer of the encoding holds."""
 
 
 class ChainSetup(Frozen):
@@ -178,7 +183,12 @@ class Scenario:
 
     def _chains(self) -> dict[str, ChainSetup]:
         setups: dict[str, ChainSetup] = {}
-        prepared = {name: self._prepared(chain) for name, chain in self.plan.chains.items()}
+        funds = {name: self._funds(chain) for name, chain in self.plan.chains.items()}
+        tokens = sum(ANCHOR_FUNDS + sum(balances.values()) for balances in funds.values())
+        if tokens > TOKENS_MAX:
+            found = f"the genesis funds of all accounts are {tokens} micro-pence, expected at most {TOKENS_MAX}"
+            raise ConfigurationError([FieldProblem(("market", "funds_days"), found)])
+        prepared = {name: self._prepared(chain, funds[name]) for name, chain in self.plan.chains.items()}
         genesis_outputs = [anchor for _, _, _, anchor in prepared.values()]
         self.genesis_ledger = GenesisLedger(self.network, tuple(genesis_outputs))
         for place, (name, (committee, program, state, anchor)) in enumerate(prepared.items()):
@@ -194,7 +204,7 @@ class Scenario:
             )
         return setups
 
-    def _prepared(self, chain: ChainPlan) -> tuple[Committee, Program, State, AnchorOutput]:
+    def _prepared(self, chain: ChainPlan, funds: dict[str, int]) -> tuple[Committee, Program, State, AnchorOutput]:
         committee = Committee(chain.members, [self.signers[member].public_key for member in chain.members])
         relatives = [*chain.children, *([chain.parent] if chain.parent else [])]
         program = Program(
@@ -206,8 +216,7 @@ class Scenario:
             {self.signers[NodeId(home.name)].public_key: home.name for home in chain.homes},
             committee=chain.members,
         )
-        balances = self._funds(chain)
-        state = genesis(program, balances, dict.fromkeys(balances, (AUCTION,)))
+        state = genesis(program, {**funds, GOVERNANCE: ANCHOR_FUNDS}, dict.fromkeys(funds, (AUCTION,)))
         block = genesis_block(program, state)
         anchor = AnchorOutput(total_of(state), program.id, 0, state_metadata_of(block), committee_address(committee))
         return committee, program, state, anchor

@@ -1,0 +1,45 @@
+"""What the chains of a scenario have at genesis."""
+
+import pytest
+
+from node.configuration import ConfigurationError
+from node.configuration_file import load_configuration
+from node.experiments.scenario import TOKENS_MAX, Scenario
+from tests.harness.small_run import HOMES, NORTH, run_small, write_small
+from wasp.core_contracts.accounts import balance_of, total_of
+
+
+def test_a_chain_whose_homes_have_nothing_has_an_anchor_all_the_same(tmp_path):
+    path = write_small(tmp_path)
+    header = ",".join(f"{home}.load_wh,{home}.generation_wh" for home in HOMES)
+    (tmp_path / "readings.csv").write_text(f"{header}\n{','.join(['0'] * 16)}\n")
+    north = Scenario(load_configuration(path), tmp_path).chains["north"]
+    assert (total_of(north.state), north.anchor[1].amount) == (1, 1)
+    assert [balance_of(north.state, account) for account in (*NORTH, "utility", "governance")] == [0, 0, 0, 0, 0, 1]
+
+
+def test_a_chain_can_send_away_all_that_its_market_has(tmp_path, monkeypatch):
+    """The utility's only token goes up with the surplus; the anchor keeps its own."""
+
+    def one_token(scenario, chain):
+        return {**{home.name: 0 for home in chain.homes}, "utility": 1}
+
+    monkeypatch.setattr(Scenario, "_funds", one_token)
+    outcome = run_small(tmp_path, "data.forecast=perfect", "market.rounds=1")
+    assert (outcome.violations, outcome.summary["unsettled"], outcome.summary["returned"]) == ([], [], 0)
+    assert outcome.scenario.supply == 6
+    kinds = outcome.tables.requests.select("chain", "kind")
+    assert ("town", "submit_residual") in kinds
+
+
+def test_more_tokens_than_an_account_could_hold_are_refused(tmp_path, monkeypatch):
+    """Three chains, each with a token of its anchor beside its accounts' funds."""
+    funds = {"north": {"utility": TOKENS_MAX - 4}, "south": {"utility": 1}, "town": {}}
+    monkeypatch.setattr(Scenario, "_funds", lambda scenario, chain: funds[chain.name])
+    configuration = load_configuration(write_small(tmp_path))
+    assert Scenario(configuration, tmp_path).supply == TOKENS_MAX
+    funds["south"] = {"utility": 2}
+    with pytest.raises(ConfigurationError) as caught:
+        Scenario(configuration, tmp_path)
+    message = f"the genesis funds of all accounts are {TOKENS_MAX + 1} micro-pence, expected at most {TOKENS_MAX}"
+    assert caught.value.problems == ((("market", "funds_days"), message),)

@@ -28,17 +28,7 @@ from ledger.access import (
 )
 from ledger.access_server import LedgerServer
 from ledger.booking import TANGLE_PATH
-from ledger.kernel.automaton import (
-    NOTHING,
-    Automaton,
-    Fault,
-    NodeId,
-    Path,
-    PeerReconnected,
-    Record,
-    Step,
-    StepBuilder,
-)  # fmt: skip
+from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, Path, PeerReconnected, Record, Step, StepBuilder
 from ledger.kernel.encoding import Frozen, Value
 from ledger.kernel.instant import Instant, earliest
 from ledger.tangle import Tangle

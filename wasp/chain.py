@@ -16,9 +16,8 @@
 7.  The anchor is signed: it joins the view and is published by rank; the active state moves, the next index is voted for.
 8.  Layer 1 confirms or rejects: the view moves, undone blocks give their requests back, missing blocks are fetched.
 
-A proposal is noticed by the first message that a member sends in its own broadcast. All work is judged on the active
-state, so there is none while the tip's state is missing. Due moments and time locks are deadlines, so an idle chain sends
-nothing.
+All work is judged on the active state, so there is none while the tip's state is missing. Due moments and time locks are
+deadlines, so an idle chain sends nothing.
 
 Invariants: one essence is signed per log index, after its block is durable; the active state is the state of a signed
 or confirmed anchor; a log index ends once.
@@ -29,17 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ledger.kernel.automaton import (
-    NOTHING,
-    Automaton,
-    Fault,
-    NodeId,
-    Path,
-    PeerReconnected,
-    Record,
-    Step,
-    StepBuilder,
-)  # fmt: skip
+from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, Path, PeerReconnected, Record, Step, StepBuilder
 from ledger.kernel.encoding import Value
 from ledger.kernel.identity import Signer, Verifier
 from ledger.kernel.instant import Instant, earliest
@@ -82,6 +71,7 @@ from wasp.consensus.consensus import (
     ConsensusOutput,
     ExecutionNeeded,
     IndexSkipped,
+    OthersProposed,
     ProposeBatch,
     RequestsDelivered,
     RequestsNeeded,
@@ -279,7 +269,6 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             instance = self.instances.find(index)
             assert instance is not None
             for sender, path, message in self.instances.release(index):
-                self.instances.note_proposal(instance, sender, path)
                 self._absorb_instance(step, instance, consensus.handle_message(sender, path, message, now), now)
 
     def _maybe_propose(self, step: StepBuilder[ChainOutput], now: Instant) -> None:
@@ -288,7 +277,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         if instance is None or instance.consensus.proposed or instance.consensus.ended:
             self.proposer.rest()
             return
-        proposal = self.proposer.proposal(self.instances.others_proposed(instance, self.me), now)
+        proposal = self.proposer.proposal(instance.accompanied, now)
         if proposal is not None:
             step.outputs.append(BatchProposed(instance.log_index, proposal.requests))
             self._absorb_log(step, self.log.handle_input(IndexProposed(instance.log_index), now), now)
@@ -302,9 +291,8 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
             if self.instances.hold(sender, log_index, path, message):
                 return NOTHING
             return _fault(sender, "too_many_messages", path, "for log indices that are not open")
-        joined = self.instances.note_proposal(instance, sender, path)
         child = instance.consensus.handle_message(sender, path, message, now)
-        if not joined and not child.outputs and instance.consensus.deadline == instance.deadline:
+        if not child.outputs and instance.consensus.deadline == instance.deadline:
             return child  # type: ignore[return-value] # a step without outputs is a step of any automaton
         step: StepBuilder[ChainOutput] = StepBuilder()
         self._absorb_instance(step, instance, child, now)
@@ -325,6 +313,8 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
                         self._absorb_mempool(step, self.mempool.handle_input(find, now), now)
                 case ExecutionNeeded():
                     self._carry_out(step, instance, self.batches.want(output), now)
+                case OthersProposed():
+                    instance.accompanied = True
                 case IndexSkipped():
                     step.outputs.append(output)
                     self.proposer.note_skipped(now)

@@ -36,17 +36,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from ledger.kernel.automaton import (
-    NOTHING,
-    Automaton,
-    Envelope,
-    Fault,
-    NodeId,
-    Path,
-    PeerReconnected,
-    Record,
-    Step,
-)  # fmt: skip
+from ledger.kernel.automaton import NOTHING, Automaton, Envelope, Fault, NodeId, Path, PeerReconnected, Record, Step
 from ledger.kernel.encoding import Frozen, Value
 from ledger.kernel.instant import SECOND, Duration, Instant, earliest
 from wasp.committee import Committee

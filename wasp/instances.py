@@ -9,9 +9,6 @@ By log index, relative to the last one that was opened (*current*)::
 
 A future message must not be handled before its index is durable here; what is held back is bounded per sender, so no
 sender can take the place of another.
-
-The window also counts who has proposed: a member has, when a message of its own comes for its own broadcast. One that only
-pretends counts for itself alone.
 """
 
 from __future__ import annotations
@@ -37,14 +34,14 @@ class Held:
 
 
 class Instance:
-    """An opened index: its consensus, who has proposed in it (a mask of members), and its deadline, if it has one."""
+    """An opened index: its consensus, whether f + 1 others have proposed in it, and its deadline, if it has one."""
 
-    __slots__ = ("consensus", "deadline", "log_index", "proposers")
+    __slots__ = ("accompanied", "consensus", "deadline", "log_index")
 
     def __init__(self, log_index: int, consensus: Consensus) -> None:
         self.log_index = log_index
         self.consensus = consensus
-        self.proposers = 0
+        self.accompanied = False
         self.deadline = consensus.deadline
 
 
@@ -107,18 +104,3 @@ class Instances:
     def held_max(self) -> int:
         """Messages held back per sender: all that a correct one sends in that many instances."""
         return self.ahead_max * MESSAGES_PER_MEMBER * (self.committee.n + 1)
-
-    def note_proposal(self, instance: Instance, sender: NodeId, path: Path) -> bool:
-        """Whether the message shows that one more member has proposed."""
-        if len(path) != 4 or path[2] != "broadcast" or path[3] != self.committee.index[sender]:
-            return False
-        bit = self.committee.bit[sender]
-        if instance.proposers & bit:
-            return False
-        instance.proposers |= bit
-        return True
-
-    def others_proposed(self, instance: Instance, me: NodeId) -> bool:
-        """Whether f + 1 others have proposed: a correct one has work."""
-        others = instance.proposers & ~self.committee.bit[me]
-        return others.bit_count() >= self.committee.some_correct

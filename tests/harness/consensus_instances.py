@@ -94,9 +94,11 @@ def check_instance(n: int, liars: Liars, seed: int) -> None:
 
 def check_joining() -> None:
     """A member that holds its proposal back is told when f + 1 others have proposed, not before."""
-    for n in (4, 7):
+    for n in (4, 5, 6, 7, 8, 9):
         dealt = DealtCommittee(n)
         instance = dealt.consensus(dealt.members[0])
+        own = instance.handle_message(dealt.members[0], (CHAIN, 1, "broadcast", 0), Initial(b"proposal"), 0)
+        assert not own.outputs, "too early: the own proposal is nobody else's"
         for place in range(1, dealt.committee.f + 2):
             path = (CHAIN, 1, "broadcast", place)
             step = instance.handle_message(dealt.members[place], path, Initial(b"proposal"), 0)
@@ -107,7 +109,7 @@ def check_joining() -> None:
 
 def check_signature_quorum() -> None:
     """n - f signatures of members are enough, one less is too few."""
-    for n in (4, 5, 6, 7):
+    for n in (4, 5, 6, 7, 8, 9):
         dealt = DealtCommittee(n)
         message = digest("message")
         signatures = tuple(dealt.signers[me].sign(message) for me in dealt.members)

@@ -59,27 +59,3 @@ def test_what_was_held_for_a_lower_index_is_forgotten_and_makes_room():
     instances.open(6, consensus(6))
     assert instances.release(6) == [(NodeId("m2"), path, MESSAGE)]
     assert instances.hold(NodeId("m1"), 7, path, MESSAGE)
-
-
-def test_a_member_has_proposed_when_it_sends_something_for_its_own_broadcast():
-    instances, consensus = window()
-    instances.open(1, consensus(1))
-    current = instances.current
-    assert not instances.note_proposal(current, NodeId("m1"), ("mg1", 1, "broadcast", 2))
-    assert not instances.note_proposal(current, NodeId("m1"), ("mg1", 1, "agreement", 1))
-    assert instances.note_proposal(current, NodeId("m1"), ("mg1", 1, "broadcast", 1))
-    assert not instances.note_proposal(current, NodeId("m1"), ("mg1", 1, "broadcast", 1))
-
-
-def test_f_plus_1_others_that_proposed_are_company_and_f_are_not():
-    for n in (4, 5, 7, 10):
-        instances, consensus = window(n)
-        instances.open(1, consensus(1))
-        current = instances.current
-        instances.note_proposal(current, ME, ("mg1", 1, "broadcast", 0))
-        f = instances.committee.f
-        for place in range(1, f + 1):
-            instances.note_proposal(current, NodeId(f"m{place}"), ("mg1", 1, "broadcast", place))
-        assert not instances.others_proposed(current, ME)
-        instances.note_proposal(current, NodeId(f"m{f + 1}"), ("mg1", 1, "broadcast", f + 1))
-        assert instances.others_proposed(current, ME)

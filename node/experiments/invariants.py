@@ -10,7 +10,7 @@
 | funds | the accounts of a chain, outbox included, add up to its funds on layer 1 |
 | supply | the confirmed unspent outputs of a layer-1 node add up to all tokens there are, and nothing is spent twice |
 | clearing | the short side trades in full, and both sides trade the same energy |
-| home_energy | ordered = local + between microgrids + grid, for a home and interval |
+| home_energy | what a home had ordered at the gate = local + between microgrids + grid, and nobody else has a share |
 | home_reading | load, generation and net as measured; metered - ordered = imbalance, at the main grid's price |
 | interval_energy | between microgrids, what is bought on a level is what is sold on it |
 | interval_money | what homes gained over the main grid's prices = (buy - sell price) x energy traded between peers |
@@ -64,6 +64,8 @@ class Invariants:
         self.transactions: dict[TransactionId, Transaction] = {}
         """All that were booked somewhere."""
         self._amounts: dict[NodeId, int] = dict.fromkeys(scenario.plan.ledger_nodes, scenario.supply)
+        self._orders: dict[tuple[str, int], dict[str, tuple[str, int]]] = {}
+        """Side and Wh that each participant had ordered at the gate, by chain and interval."""
         self._between: dict[int, dict[tuple[int, str], int]] = {}
         self._gains: dict[int, list[int]] = {}
         self._leaves = sum(1 for chain in scenario.plan.chains.values() if chain.homes and not chain.offline)
@@ -155,15 +157,20 @@ class Invariants:
         both = min(supply, demand)
         holds = bought == sold == matched == both and (price is not None) == (matched > 0)
         self.check("clearing", holds, f"{chain}, interval {interval}: {clearing[:4]}")
+        self._orders[chain, interval] = {name: (side, energy) for name, side, energy, _, _ in fills}
 
     def settled(self, chain: str, interval: int, shares: dict[str, Any], routes: Any) -> None:
         """A microgrid's interval became final."""
         tariff = self._scenario.market.tariff
         gained = traded = 0
         between = self._between.setdefault(interval, {})
+        orders = self._orders.pop((chain, interval), {})
+        for home in sorted(orders.keys() - shares.keys()):
+            self.check("home_energy", False, f"{chain}, interval {interval}, {home} has no share")
         for home, (side, ordered, local, levels, grid, money, _) in shares.items():
             whole = local + sum(energy for _, energy in levels) + grid
-            self.check("home_energy", whole == ordered, f"{chain}, interval {interval}, {home}")
+            holds = orders.get(home) == (side, whole) and whole == ordered
+            self.check("home_energy", holds, f"{chain}, interval {interval}, {home}: {whole} Wh")
             alternative = -ordered * tariff.buy_price if side == BID else ordered * tariff.sell_price
             gained += money - alternative
             for level, energy in levels:

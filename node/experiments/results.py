@@ -121,11 +121,13 @@ def write_folder(
         for name, text in files.items():
             (unfinished / name).write_text(text, encoding="utf-8")
         _move(unfinished, folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         for path in missing:
             with suppress(OSError):  # which was never made, or into which somebody else has put something
                 path.rmdir()
+        if isinstance(error, OSError) and error.errno:
+            raise OSError(error.errno, os.strerror(error.errno), str(folder)) from error
         raise
 
 

@@ -91,11 +91,11 @@ FIELD_ERRORS = [
         "x.toml:28: ledger.nodes: expected a valid integer, unable to parse string as an integer, not 'many'",]),
     ("nodes = 3", "nodes = 0", ["x.toml:28: ledger.nodes: expected greater than or equal to 1, not 0"]),
     ("nodes = 3", "nodes = 3\nnode = 4", [
-        "x.toml:29: ledger.node: is no field: expected one of nodes, profile, topology, links, neighbours, rewiring, pow, "
-        "pow_difficulty, pow_rate, pow_window"]),
+        ("x.toml:29: ledger.node: is no field: expected one of nodes, profile, topology, links, neighbours, rewiring, pow, "
+        "pow_difficulty, pow_rate, pow_window")]),
     ('parent = "town"\nhomes = ["a1"', 'above = "town"\nhomes = ["a1"', [
-        "x.toml:13: chains[0].above: is no field: expected one of name, parent, homes, generation_shift, committee_size, "
-        "offline"]),
+        ("x.toml:13: chains[0].above: is no field: expected one of name, parent, homes, generation_shift, committee_size, "
+        "offline")]),
     ('data = "x" }', 'dat = "x" }', [
         "x.toml:21: chains[1].homes[1].data: is missing: expected a value",
         "x.toml:21: chains[1].homes[1].dat: is no field: expected one of name, data, generation_shift"]),
@@ -134,8 +134,8 @@ RELATION_ERRORS = [
     ('"a2"', '"tangle3"', [
         "x.toml:14: chains[0].homes[1]: 'tangle3' is used twice: expected a name that no other chain or host has"]),
     ('"a2"', '"utility"', [
-        "x.toml:14: chains[0].homes[1]: 'utility' has another meaning: expected none of access, accounts, auction, blocklog, "
-        "governance, outbox, root, tangle, utility"]),
+        ("x.toml:14: chains[0].homes[1]: 'utility' has another meaning: expected none of access, accounts, auction, blocklog, "
+        "governance, outbox, root, tangle, utility")]),
     ('name = "town"\n', 'name = "town"\nparent = "north"\n', [
         "x.toml:11: chains[0]: 'north' has both homes and child chains: expected exactly one of them",
         "x.toml:13: chains[0].parent: 'north' is its own ancestor: expected a chain above it, or none",
@@ -143,7 +143,8 @@ RELATION_ERRORS = [
     ('name = "town"\n', 'name = "town"\n[[chains]]\nname = "empty"\n', [
         "x.toml:26: chains[3]: 'empty' has neither homes nor child chains: expected exactly one of them"]),
     ('homes = ["a1"', 'committee_size = 3\nhomes = ["a1"', [
-        "x.toml:14: chains[0].committee_size: expected 4, or no size: all homes of a microgrid are members of its committee"]),
+        ("x.toml:14: chains[0].committee_size: expected 4, or no size: all homes of a microgrid are members of its "
+        "committee")]),
     ("nodes = 3", 'nodes = 3\nprofile = "mainnet"', [
         "x.toml:29: ledger.profile: no profile is named 'mainnet': expected one of goshimmer-0.8"]),
     ("nodes = 3", "nodes = 3\nlinks = [[1, 2]]", [
@@ -181,8 +182,10 @@ def test_all_errors_are_told_at_once(problems_of):
         "--set market.rounds: market.rounds: expected greater than or equal to 1, not 0",
         "x.toml:28: ledger.nodes: expected greater than or equal to 1, not 0",
         'x.toml:31: network.delay: expected a duration such as "90s", "1h30m" or "25ms", not 25',
-        "--set colour: colour: is no field: expected one of scenario, data, market, chains, ledger, consensus, network, "
-        "hardware, faults",
+        (
+            "--set colour: colour: is no field: expected one of scenario, data, market, chains, ledger, consensus, network, "
+            "hardware, faults"
+        ),
         "x.toml:13: chains[0].parent: 'x' is no chain: expected one of south, town",
         "x.toml:18: chains[1].parent: 'x' is no chain: expected one of north, town",
         "x.toml:24: chains[2]: 'town' has neither homes nor child chains: expected exactly one of them",
@@ -191,7 +194,7 @@ def test_all_errors_are_told_at_once(problems_of):
 
 def test_a_tree_is_at_most_sixteen_chains_high(problems_of):
     chains = "".join(f'[[chains]]\nname = "c{i}"\nparent = "c{i + 1}"\n' for i in range(1, 16))
-    text = GOOD.split("[[chains]]")[0] + '[[chains]]\nname = "c0"\nparent = "c1"\nhomes = ["a1"]\n' + chains
+    text = GOOD.split("[[chains]]", maxsplit=1)[0] + '[[chains]]\nname = "c0"\nparent = "c1"\nhomes = ["a1"]\n' + chains
     assert problems_of(text + '[[chains]]\nname = "c16"\n') == [
         "x.toml:13: chains[0].parent: 16 chains above each other: expected less than 16"
     ]

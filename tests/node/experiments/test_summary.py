@@ -1,0 +1,54 @@
+"""The summary: percentiles and text. What it says of a real run is in ``test_run``."""
+
+import pytest
+
+from node.experiments.summary import UNSETTLED_SHOWN, percentile, summary_text
+from tests.harness.small_run import run_small
+
+
+@pytest.mark.parametrize(
+    ("count", "per_cent", "expected"),
+    [(1, 50, 1), (1, 99, 1), (2, 50, 1), (2, 51, 2), (3, 50, 2), (4, 50, 2), (20, 95, 19), (21, 95, 20), (100, 99, 99),
+     (101, 99, 100), (100, 100, 100), (100, 1, 1), (10, 0, 1)],
+)  # fmt: skip
+def test_a_percentile_is_the_smallest_value_that_so_many_per_cent_do_not_exceed(count, per_cent, expected):
+    assert percentile(range(1, count + 1), per_cent) == expected
+
+
+def test_there_is_no_percentile_of_nothing():
+    assert percentile([], 50) is None
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory):
+    return run_small(tmp_path_factory.mktemp("run")).summary
+
+
+def test_the_text_is_at_most_a_hundred_columns_wide_and_says_what_matters(summary):
+    text = summary_text(summary)
+    assert max(map(len, text.splitlines())) <= 100
+    for part in (
+        "small, seed 1: 2.3 h of simulated time",
+        "demand (gross)                       5.0",
+        "traded between microgrids            2.7",
+        "the supply of both layers is unchanged",
+        "unsettled: nothing",
+        "0 violations",
+        summary["digest"],
+    ):
+        assert part in text
+
+
+def test_the_text_says_when_money_has_changed_and_what_is_unsettled(summary):
+    orders = [{"what": "order", "chain": "town", "energy_wh": i} for i in range(UNSETTLED_SHOWN + 2)]
+    text = summary_text({**summary, "money_micropence": {"before": 5, "after": 4}, "unsettled": orders})
+    assert "CHANGED from 5 to 4" in text
+    assert f"unsettled: {len(orders)}" in text
+    assert "what order, chain town, energy_wh 19" in text
+    assert "energy_wh 20" not in text and "and 2 more" in text
+
+
+def test_a_latency_that_nobody_reached_is_a_dash(summary):
+    nothing = dict.fromkeys(summary["latency_us"]["confirmed"])
+    text = summary_text({**summary, "latency_us": {**summary["latency_us"], "confirmed": nothing}})
+    assert "  confirmed                           -        -        -" in text

@@ -36,7 +36,9 @@ def test_durations_have_units(text, duration):
     assert parse_duration(text) == duration
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "1.5h", "-1s", "1 h", "1h 30m", "5 minutes", "٣s", 5, None, True, ["1s"]])
+@pytest.mark.parametrize(
+    "text", ["", "5", "s", "1.5h", "-1s", "1 h", "1h 30m", "5 minutes", "٣s", 5, None, True, ["1s"]]
+)
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(ValueError, match='expected a duration such as "90s"'):
         parse_duration(text)
@@ -54,7 +56,9 @@ def test_the_shortest_text_is_written(duration, text):
     assert format_duration(duration) == text
 
 
-@pytest.mark.parametrize(("given_price", "price"), [(18.9, "18.9"), ("18.9", "18.9"), (3, "3"), (0, "0"), (0.001, "0.001")])
+@pytest.mark.parametrize(
+    ("given_price", "price"), [(18.9, "18.9"), ("18.9", "18.9"), (3, "3"), (0, "0"), (0.001, "0.001")]
+)
 def test_a_price_is_a_decimal_number(given_price, price):
     market = MarketSection(grid_buy_price=given_price, grid_sell_price=1)  # type: ignore[arg-type]
     assert market.grid_buy_price == Decimal(price)

@@ -134,8 +134,8 @@ RELATION_ERRORS = [
     ('"a2"', '"tangle3"', [
         "x.toml:14: chains[0].homes[1]: 'tangle3' is used twice: expected a name that no other chain or host has"]),
     ('"a2"', '"utility"', [
-        ("x.toml:14: chains[0].homes[1]: 'utility' has another meaning: expected none of access, accounts, auction, blocklog, "
-        "governance, outbox, root, tangle, utility")]),
+        ("x.toml:14: chains[0].homes[1]: 'utility' has another meaning: expected none of access, accounts, auction, "
+         "blocklog, governance, outbox, root, tangle, utility")]),
     ('name = "town"\n', 'name = "town"\nparent = "north"\n', [
         "x.toml:11: chains[0]: 'north' has both homes and child chains: expected exactly one of them",
         "x.toml:13: chains[0].parent: 'north' is its own ancestor: expected a chain above it, or none",

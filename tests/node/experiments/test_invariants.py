@@ -177,6 +177,14 @@ def test_an_output_that_is_spent_twice_breaks_the_supply(invariants, scenario):
     assert violated(invariants) == {"supply"}
 
 
+def test_an_output_that_never_was_breaks_the_supply_even_when_no_tokens_come_of_it(invariants, scenario):
+    output_id, anchor = scenario.chains["north"].anchor
+    essence = Essence("small", 1, (output_id, payment(scenario).output_id(1)), (anchor,))
+    invariants.transaction_booked(Transaction(essence, ()))
+    invariants.transaction_confirmed(1, "tangle1", Transaction(essence, ()).id)
+    assert violated(invariants) == {"supply"}
+
+
 def test_a_confirmed_transaction_that_nobody_booked_breaks_the_supply(invariants, scenario):
     invariants.transaction_confirmed(1, "tangle1", payment(scenario).id)
     assert violated(invariants) == {"supply"}
@@ -204,6 +212,7 @@ FILLS = (("a1", ASK, 5, 7_000, 3), ("a2", BID, 3, 9_000, 3))
         (8_000, 5, 3, 3, (("a1", ASK, 5, 7_000, 4), FILLS[1])),
         (None, 5, 3, 3, FILLS),
         (8_000, 5, 0, 0, ()),
+        (8_000, 5, 3, 2, (("a1", ASK, 5, 7_000, 2), ("a2", BID, 3, 9_000, 2))),
     ],
 )
 def test_a_clearing_that_does_not_add_up_is_told(invariants, clearing):
@@ -238,6 +247,7 @@ def test_shares_that_add_up_violate_nothing(invariants):
     [
         ({**SHARES, "a1": (ASK, 5, 3, ((1, 1),), 0, 33_200, 8_000)}, {"home_energy"}),
         ({**SHARES, "a1": (ASK, 4, 3, ((1, 1),), 0, 30_000, 8_000)}, {"home_energy"}),
+        ({**SHARES, "a1": (ASK, 4, *SHARES["a1"][2:])}, {"home_energy", "interval_money"}),
         ({"a1": SHARES["a1"]}, {"home_energy", "interval_money"}),
         ({**SHARES, "a4": (BID, 1, 0, (), 1, -18_900, None)}, {"home_energy"}),
         ({**SHARES, "a1": (ASK, 5, 3, ((1, 2),), 0, 33_200 + 2_800, 8_000)}, {"interval_energy", "interval_money"}),

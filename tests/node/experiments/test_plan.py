@@ -59,7 +59,9 @@ def test_children_stand_in_the_order_of_the_configuration_and_parents_after_them
 
 
 def test_the_level_is_the_height_in_an_uneven_tree():
-    planned = plan(("root", None, 0), ("deep", "root", 0), ("deeper", "deep", 0), ("leaf", "deeper", 4), ("near", "root", 4))
+    planned = plan(
+        ("root", None, 0), ("deep", "root", 0), ("deeper", "deep", 0), ("leaf", "deeper", 4), ("near", "root", 4)
+    )
     levels = {name: chain.level for name, chain in planned.chains.items()}
     assert levels == {"leaf": 0, "deeper": 1, "deep": 2, "root": 3, "near": 0}
 

@@ -106,7 +106,7 @@ class Auction(Contract):
         oldest = agenda.oldest
         last = min(oldest + FORGOTTEN_MAX, agenda.next_interval - self._market.intervals_kept)
         while oldest < last and progress_of(sandbox, oldest).closed:
-            remove_interval(sandbox, self._place, self._market.rounds, oldest)
+            remove_interval(sandbox, self._place, oldest)
             oldest += 1
         return replace(agenda, oldest=oldest)
 

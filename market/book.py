@@ -6,7 +6,7 @@
 | ("interval", k) | ``Progress`` of an interval | first at its first due moment |
 | ("order", k, account) | ``StandingOrder`` of a home | until the gate |
 | ("request", k, child, side) | ``ChildRequest``: a residual that came from a child chain | until it is answered |
-| ("round", k, number) | ``RoundRow``: the tentative price | at the round's end |
+| ("round", k, number) | ``RoundRow``: the tentative price | at the round's end; delegated rounds at the gate |
 | ("clearing", k) | ``ClearingRow``: price and fills | at the gate |
 | ("residual", k, side) | ``Residual``: what went up to the parent chain, and what came back | from the gate |
 | ("sent", counter) | (k, side) of the message that took a residual up | until it is answered |
@@ -266,8 +266,9 @@ def lots_of(lots: tuple[PlainLot, ...]) -> tuple[Lot, ...]:
     return tuple(Lot(*lot) for lot in lots)
 
 
-def remove_interval(state: StateWriter, place: MarketPlace, rounds: int, interval: int) -> None:
+def remove_interval(state: StateWriter, place: MarketPlace, interval: int) -> None:
     """Forget an interval that is closed."""
+    rounds = progress_of(state, interval).rounds
     for name in ("interval", "clearing", "routes", "metering"):
         state.write(name, interval, value=None)
     for number in range(1, rounds + 1):

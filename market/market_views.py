@@ -20,6 +20,8 @@ share = (side, ordered, local, ((level, Wh), ...), grid, money received or below
 metered = (net, imbalance, money received or below zero paid, assumed)
 routes = (local, ((level, bought, sold), ...), grid bought, grid sold, local price or None)
 metering = (load, generation, self-consumed, imbalance bought, imbalance sold, assumed readings)
+
+The rounds of a parent chain are the delegated ones: they are there from its gate on, and none where one side was empty.
 """
 
 from __future__ import annotations

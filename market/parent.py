@@ -2,7 +2,8 @@
 
 1. Before the gate children's residuals come in, one per (interval, child, side), each with the escrow of its side.
 2. At the gate, if both sides are there, the bidding rounds are held in the contract on the children's behalf
-   (``market.rounds``), and the book is cleared. With one side, and so with one child, there is no price and no learning.
+   (``market.rounds``), their tentative prices are published, and the book is cleared. With one side, and so with one child,
+   there is no price, no learning, and no round.
 3. What is left of a side goes up as this chain's own residual. What was matched is answered at once.
 4. Where there is no way up (the root, or no token to lend), what is left is refunded in the same answer.
 5. What comes down from the parent is passed down: each lot, and a refund, is shared among the children by what each still
@@ -18,9 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from ledger.kernel.instant import Instant
 from ledger.kernel.rejection import require
-from market.book import SIDES, ChildRequest, ClearingRow, PlainLot, Progress, lots_of, progress_of
+from market.book import SIDES, ChildRequest, ClearingRow, PlainLot, Progress, RoundRow, lots_of, progress_of
 from market.hierarchy import (
     AUCTION,
     RESULTS_STEP,
@@ -32,7 +35,7 @@ from market.hierarchy import (
 )
 from market.orders import ASK, BID, Order, Side
 from market.parameters import MarketParameters, MarketPlace
-from market.rounds import delegated_rounds
+from market.rounds import DelegatedBidding, delegated_rounds
 from market.sharing import share
 from market.units import WattHours
 from wasp.request import call
@@ -81,7 +84,9 @@ class Parent:
     def _close_gate(self, sandbox: Sandbox, interval: int) -> None:
         """Lines 2 to 4."""
         uplink = Uplink(sandbox, self._market, self._place)
-        clearing = self._cleared(interval, self._standing_orders(sandbox, interval))
+        bidding = self._bidding(interval, self._standing_orders(sandbox, interval))
+        self._publish_rounds(sandbox, interval, bidding)
+        clearing = _clearing_row(bidding)
         clearing.write(sandbox, "clearing", interval)
         left = {BID: clearing.demand - clearing.matched, ASK: clearing.supply - clearing.matched}
         goes_up = {side: bool(left[side]) and uplink.send_residual(interval, side, left[side]) for side in SIDES}
@@ -94,9 +99,9 @@ class Parent:
             if lots or refunded:
                 self._answer(sandbox, interval, child, side, lots, refunded)
 
-    def _cleared(self, interval: int, orders: Sequence[Order]) -> ClearingRow:
+    def _bidding(self, interval: int, orders: Sequence[Order]) -> DelegatedBidding:
         market = self._market
-        bidding = delegated_rounds(
+        return delegated_rounds(
             market.session(self._place.chain, interval),
             orders,
             market.bidder,
@@ -104,13 +109,16 @@ class Parent:
             market.delegated_rounds,
             market.tolerance,
         )
-        clearing = bidding.clearing
-        fills = tuple(
-            (order.participant, order.side, order.energy, order.price, fill)
-            for order, fill in zip(bidding.orders, clearing.fills, strict=True)
-        )
-        price = clearing.price if clearing.matched else None
-        return ClearingRow(price, clearing.supply, clearing.demand, clearing.matched, fills)
+
+    def _publish_rounds(self, sandbox: Sandbox, interval: int, bidding: DelegatedBidding) -> None:
+        """Nobody learns from these rows any more; they show how the price came about."""
+        held = bidding.rounds if bidding.clearing.supply and bidding.clearing.demand else ()
+        for one in held:
+            settled = bidding.settled and one.number == len(held)
+            RoundRow(one.number, one.price, one.supply, one.demand, one.participants, settled).write(
+                sandbox, "round", interval, one.number
+            )
+        Progress(rounds=len(held), cleared=True).write(sandbox, "interval", interval)
 
     def _standing_orders(self, sandbox: Sandbox, interval: int) -> tuple[Order, ...]:
         rows = (
@@ -160,7 +168,17 @@ class Parent:
             for child in self._place.children
             for side in SIDES
         )
-        final = all(row is None or row.remaining == 0 for row in rows)
-        if final and not progress_of(sandbox, interval).final:
+        final, progress = all(row is None or row.remaining == 0 for row in rows), progress_of(sandbox, interval)
+        if final and not progress.final:
             sandbox.emit("interval_final", interval)
-        Progress(rounds=1, cleared=True, final=final, metered=True).write(sandbox, "interval", interval)
+        replace(progress, final=final, metered=True).write(sandbox, "interval", interval)
+
+
+def _clearing_row(bidding: DelegatedBidding) -> ClearingRow:
+    clearing = bidding.clearing
+    fills = tuple(
+        (order.participant, order.side, order.energy, order.price, fill)
+        for order, fill in zip(bidding.orders, clearing.fills, strict=True)
+    )
+    price = clearing.price if clearing.matched else None
+    return ClearingRow(price, clearing.supply, clearing.demand, clearing.matched, fills)

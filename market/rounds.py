@@ -28,11 +28,15 @@ ROUNDS_MAX = 20
 
 
 class DelegatedBidding(Frozen):
-    """What delegated rounds led to: the rounds held, the orders that stood in the last one, and their clearing."""
+    """What delegated rounds led to: the rounds held, the orders that stood in the last one, and their clearing.
+
+    ``settled``: prices agreed in the last one, which may have come early.
+    """
 
     rounds: tuple[BiddingRound, ...]
     orders: tuple[Order, ...]
     clearing: Clearing
+    settled: bool
 
     @property
     def prices(self) -> tuple[MicroPencePerWattHour | None, ...]:
@@ -85,6 +89,7 @@ def delegated_rounds(
         previous = held[-1] if held else None
         held.append(hold_round(len(held) + 1, standing, mechanism))
         one_sided = not (held[-1].supply and held[-1].demand)
-        if len(held) == rounds or one_sided or price_consensus(previous, held[-1], standing, bidder, tolerance):
-            return DelegatedBidding(tuple(held), standing, mechanism.clear(standing, session.interval))
+        settled = price_consensus(previous, held[-1], standing, bidder, tolerance)
+        if len(held) == rounds or one_sided or settled:
+            return DelegatedBidding(tuple(held), standing, mechanism.clear(standing, session.interval), settled)
         states = [bidder.next_quote(seat, state, held[-1]) for seat, state in zip(seats, states, strict=True)]

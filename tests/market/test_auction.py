@@ -314,12 +314,17 @@ def test_intervals_are_forgotten_and_the_state_does_not_grow():
 
 
 def test_parents_and_residuals_are_forgotten_too():
-    bench = MarketBench({"mg": "region", "region": None}, {"mg": HOMES}, market_of(2, intervals=12, intervals_kept=2))
+    bench = MarketBench(
+        {"mg": "region", "next": "region", "region": None},
+        {"mg": HOMES, "next": ("e",)},
+        market_of(2, intervals=12, intervals_kept=2, rounds=1),
+    )
     sizes = []
     for interval in range(12):
         bench.solo.advance_to(bench.market.opening_at(interval))
-        bench.orders(interval, {"a": (BID, 300, 9_000)})
+        bench.orders(interval, {"a": (BID, 300, 9_000), "e": (ASK, 200, 8_000)})
         bench.solo.advance_to(bench.market.gate_at(interval, 1) + MINUTE)
+        assert bench.view("region", "round", interval, 10) is not None
         states = [bench.solo.chains[chain].state for chain in ("mg", "region")]
         sizes.append([len([key for key, _ in state.entries() if key[0] == "auction"]) for state in states])
     assert sizes[5:] == [sizes[5]] * 7, sizes

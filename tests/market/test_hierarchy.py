@@ -6,6 +6,7 @@ import pytest
 
 from ledger.kernel.instant import HOUR, MINUTE
 from ledger.output import ChainAddress
+from market.bidders.favourable import FavourableBidder
 from market.book import RoutesRow, ShareRow
 from market.orders import ASK, BID, Order
 from market.rounds import delegated_rounds
@@ -170,6 +171,29 @@ def test_delegated_rounds_are_those_of_the_market_in_the_contracts_seed():
     )
     assert bench.clearing("region").orders == expected.orders
     assert bench.clearing("region").price == expected.clearing.price
+    published = [bench.view("region", "round", 0, number) for number in range(1, 7)]
+    assert [row and row[:5] for row in published] == [
+        *((held.number, held.price, 700, 500, ("mg1", "mg2")) for held in expected.rounds), None,
+    ]  # fmt: skip
+    assert [row[5] for row in published[:5]] == [False] * 5
+    assert bench.view("region", "round", 0, 0) == published[4]
+
+
+def test_delegated_rounds_are_published_up_to_the_one_in_which_prices_agree():
+    bench = two(bidder=FavourableBidder())
+    bench.orders(0, {"a": (BID, 500, 9_000), "c": (ASK, 700, 8_000)})
+    bench.drain()
+    bench.check()
+    rounds = [bench.view("region", "round", 0, number) for number in (1, 2, 3)]
+    parties = (700, 500, ("mg1", "mg2"))
+    assert rounds == [(1, 11_050, *parties, False), (2, 11_050, *parties, True), None]
+
+
+def test_a_parent_with_one_side_holds_no_round():
+    bench = two()
+    bench.orders(0, {"a": (BID, 500, 9_000), "c": (BID, 700, 8_000)})
+    bench.drain()
+    assert [bench.view("region", "round", 0, number) for number in (0, 1)] == [None, None]
 
 
 def test_a_residual_that_reaches_its_parent_after_the_gate_is_refused_traded_with_the_grid_and_counted():

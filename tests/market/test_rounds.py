@@ -143,7 +143,8 @@ def test_a_book_with_one_side_has_no_price_and_no_learning(orders, mechanism):
 
 def test_consensus_ends_learning_early():
     result = delegated_rounds(SESSION, FIVE_HOMES, FavourableBidder(), MECHANISM, 10)
-    assert result.prices == (11_050, 11_050)
+    assert (result.prices, result.settled) == ((11_050, 11_050), True)
+    assert not delegated_rounds(SESSION, FIVE_HOMES, FavourableBidder(), MECHANISM, 1).settled
     stepping = Stepping([])
     assert len(delegated_rounds(SESSION, FIVE_HOMES, stepping, MECHANISM, 10, tolerance=1).rounds) == 2
     assert len(delegated_rounds(SESSION, FIVE_HOMES, stepping, MECHANISM, 10, tolerance=0).rounds) == 10

@@ -223,7 +223,9 @@ class MeteringRow(Row):
 
 
 class Counters(Row):
-    """Since genesis: orders of homes and residuals of this chain that missed a gate, readings that were assumed."""
+    """Since genesis: orders of homes (whenever submitted) and residuals of this chain that came after a gate, readings that
+    were assumed.
+    """
 
     missed_gates_home: int = 0
     missed_gates_chain: int = 0

@@ -9,8 +9,9 @@
 5. From T_k + D on meters submit their readings; after the grace metered meets ordered.
 
 An order in a chain block whose timestamp is not before the gate is not taken. It is no failed request, because a failure
-would undo its count: the result in its receipt is "late". The contract can't know when a request was submitted, so what was
-submitted too late is counted with what was decided too late; homes here don't submit after the gate.
+would undo its count: the result in its receipt is "late". The contract can't know when a request was submitted, so here what
+was submitted too late is counted with what was decided too late. Whoever saw the submissions can tell them apart: the
+recorder of a run counts as missed gates only orders that were submitted before the gate.
 
 Steps of the agenda: 1 to R the round ends, R + 1 the metering, 0 applies results.
 """
@@ -176,9 +177,9 @@ class Microgrid:
         settlement = settle_trades(
             clearing, {side: row for side, row in residuals.items() if row is not None}, market.tariff, interval
         )
+        purse.credit_utility(settlement.money_to_utility(market.tariff))
         earned = settlement.money_of_utility(market.tariff)
         missing = earned - purse.collect_from_utility(earned)
-        purse.credit_utility(settlement.money_to_utility(market.tariff))
         for home, share in settlement.shares:
             share.write(sandbox, "share", interval, home)
             if share.side == BID:

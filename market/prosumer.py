@@ -16,7 +16,8 @@ What it learns is a function of the rounds in the state alone: when a re-base ch
 restarted home needs no records, only the next active state: its nonce, its standing orders and its readings are there.
 
 An undone request comes back through the mempools. Should they have lost it, the nonces of later ones would wait for ever:
-then, after the same time, what is still wanted is signed again from the account's nonce on.
+then, after the same time, what is still wanted is signed again from the account's nonce on. An order whose gate has passed
+is not, nor is a reading whose grace is over.
 """
 
 from __future__ import annotations
@@ -231,7 +232,8 @@ class Prosumer(Automaton[ProsumerInput, NoReturn, RequestToSubmit]):
             self._pending = {}
             self._next_nonce = self._nonce
             for _, pending in waiting:
-                self._sign(pending.call, pending.request.essence.allowance, pending.interval, now)
+                if now < self._end_of(pending):
+                    self._sign(pending.call, pending.request.essence.allowance, pending.interval, now)
             return
         for _, pending in waiting:
             if pending.since + self._resubmit_after <= now:
@@ -245,6 +247,12 @@ class Prosumer(Automaton[ProsumerInput, NoReturn, RequestToSubmit]):
     @property
     def _intervals(self) -> int:
         return min(self._market.intervals, self._meter.intervals)
+
+    def _end_of(self, pending: _Pending) -> Instant:
+        """From when on its chain refuses what is asked."""
+        if pending.call.entry_point == "submit_reading":
+            return self._market.metering_at(pending.interval)
+        return self._market.gate_at(pending.interval, self._place.level)
 
     def _opening(self, interval: int) -> Instant:
         return self._market.opening_at(interval) + self._market.clock_margin

@@ -6,6 +6,7 @@ import pytest
 
 from ledger.kernel.instant import MINUTE
 from market.book import MeteredRow, MeteringRow
+from market.clearing import Strict
 from market.orders import ASK, BID
 from tests.harness.market_bench import CONNECTION, FUNDS, TARIFF, MarketBench, market_of
 
@@ -199,6 +200,17 @@ def test_what_the_utility_cannot_pay_it_owes_and_pays_from_its_next_credit():
     assert bench.solo.balance("mg", "utility") == 0
     bench.drain()
     bench.check()
+
+
+def test_the_utility_pays_sellers_with_what_it_is_paid_by_the_buyers_of_the_same_interval():
+    """Both sides trade with the grid only under strict clearing, where nothing may cross."""
+    bench = alone(utility_funds=0, mechanism=Strict())
+    bench.orders(0, {"a": (BID, 10, 5_000), "b": (ASK, 20, 9_000)})
+    bench.drain()
+    bench.check()
+    assert (bench.routes("mg").grid_bought, bench.routes("mg").grid_sold) == (10, 20)
+    assert bench.view("mg", "debts") == ()
+    assert bench.solo.balance("mg", "utility") == 10 * BUY - 20 * SELL
 
 
 def test_what_the_grid_owes_sellers_is_shared_by_what_they_earned():

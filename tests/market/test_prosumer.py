@@ -290,6 +290,27 @@ def test_when_lower_nonces_were_lost_what_is_wanted_is_signed_again():
     assert not again[0].again
 
 
+def test_what_comes_too_late_is_not_signed_again_when_lower_nonces_were_lost():
+    homes = Neighbourhood(nets={"a": (-600, 0)}, rounds=1)
+    homes.lose = lambda output: True
+    prosumer, chain, market = homes.homes["a"], homes.solo.chains["mg"], homes.bench.market
+    prosumer._resubmit_after = 0
+    reader = StateView(chain.state, "auction")
+    for begins, ends, nonce in (
+        (market.opening_at(0) + SECOND, market.gate_at(0, 0), 7),
+        (market.readings_from(0) + SECOND, market.metering_at(0), 5),
+    ):
+        prosumer._resubmit_after = ends - 1 - begins
+        prosumer.handle_input(StateAdvanced(reader, 0, nonce), begins)
+        prosumer.handle_input(StateAdvanced(reader, 0, nonce - 1), begins)
+        again = prosumer.handle_timer(ends - 1).outputs
+        assert [output.request.essence.nonce for output in again] == [nonce - 1]
+        prosumer._resubmit_after = 1
+        prosumer.handle_input(StateAdvanced(reader, 0, nonce - 2), ends - 1)
+        assert prosumer.handle_timer(ends) is NOTHING
+        assert prosumer.status == f"nonce {nonce - 2}, 0 requests under way, bids for intervals []"
+
+
 def test_a_refused_order_is_not_tried_again_until_the_next_quote():
     homes = Neighbourhood(nets={"a": (-600, 0), "b": (400, 0)})
     homes.bench.solo.post("mg", "a", "accounts", "transfer", "b", 10**12 - 5, allowance=10**12)

@@ -16,13 +16,14 @@ without the tip's state the tip alone; no base while the view is full, or layer 
 before the others have it costs an index for nothing; after one network delay they have it. What is due, all members see
 by themselves.
 
-``batch_delay`` lets requests gather while the chain is busy. Every skip in a row doubles it: a committee that can't agree
-on a base, because layer 1 decides between two, waits for that without burning log indices.
+``batch_delay`` lets requests gather while the chain is busy. Every skip in a row doubles it, or ``SKIP_DELAY_MIN`` where it
+is shorter: a committee that can't agree on a base, because layer 1 decides between two, or because members do not hear
+from layer 1, waits for that without burning log indices.
 """
 
 from __future__ import annotations
 
-from ledger.kernel.instant import Duration, Instant, earliest
+from ledger.kernel.instant import MILLISECOND, Duration, Instant, earliest
 from wasp.batch_policy import BatchPolicy
 from wasp.chain_view import ChainView
 from wasp.consensus.batch_proposal import REQUESTS_MAX, BatchProposal
@@ -32,6 +33,8 @@ from wasp.vm.program import Program
 
 SKIP_DOUBLINGS_MAX = 6
 """Doublings of the batch delay by skips in a row: a tenth of a second becomes six."""
+SKIP_DELAY_MIN: Duration = 100 * MILLISECOND
+"""What is doubled at least: without a batch delay, indices would be skipped as fast as messages travel."""
 
 
 class Proposer:
@@ -74,7 +77,7 @@ class Proposer:
     def note_skipped(self, now: Instant) -> None:
         """A log index was skipped."""
         self._skips = min(self._skips + 1, SKIP_DOUBLINGS_MAX)
-        self._not_before = max(self._not_before, now + (self.batch_delay << self._skips))
+        self._not_before = max(self._not_before, now + (max(self.batch_delay, SKIP_DELAY_MIN) << self._skips))
 
     def proposal(self, accompanied: bool, now: Instant) -> BatchProposal | None:
         """What to propose now, if anything; afterwards ``deadline`` says when to ask again by time alone."""

@@ -389,9 +389,9 @@ def test_undone_requests_come_back_to_members_that_had_never_pooled_them():
     assert [request.id in network.chains[name].mempool.pool for name in network.members] == [True, True]
 
 
-def conflicting_anchors(seed=0):
+def conflicting_anchors(seed=0, **keywords):
     """m0 alone holds signed anchor 1; the others recover, and sign another one on the same base."""
-    network = booted(4, seed=seed)
+    network = booted(4, seed=seed, **keywords)
     network.ledger.deaf = True
     network.submit("m0", network.request(0, 0))
     network.drop = lambda sender, receiver, envelope: envelope.path[-1] == "signature" and receiver != "m0"
@@ -453,9 +453,10 @@ def test_a_member_that_holds_a_signed_successor_sends_it_and_nobody_signs_anothe
     assert [len(transactions) for transactions in bases.values()] == [1] * len(bases)
 
 
-def test_members_that_disagree_on_the_base_skip_and_then_go_on():
-    """Two members hold one tip, two the other: no index is decided until layer 1 has chosen."""
-    network = conflicting_anchors()
+@pytest.mark.parametrize("batch_delay", [100 * MILLISECOND, 0])
+def test_members_that_disagree_on_the_base_skip_and_then_go_on(batch_delay):
+    """Two members hold one tip, two the other: no index is decided until layer 1 has chosen, and few are tried."""
+    network = conflicting_anchors(parameters=parameters(batch_delay=batch_delay))
     other = network.anchored("m0")[0]
     kept = next(r.value for r in network.disks["m0"] if isinstance(r.value, AnchorKept))
     block = next(r.value for r in network.disks["m0"] if isinstance(r.value, ChainBlock))

@@ -46,7 +46,11 @@ class MarketRecorder:
         )
         """Wh of settled and metered intervals."""
         self.counters: dict[str, tuple[int, int, int]] = {}
-        """By chain: missed gates of homes, of the chain's residuals, assumed readings."""
+        """By chain, as the contract counts: orders of homes executed too late, missed gates of the chain's residuals, assumed
+        readings.
+        """
+        self.missed_gates = 0
+        """Orders of homes that were submitted before the gate, and executed after it."""
 
     def order_submitted(self, now: Instant, chain: str, home: NodeId, request: OffLedgerRequest) -> None:
         """A home submitted an order."""
@@ -55,6 +59,11 @@ class MarketRecorder:
         parameters: Any = unpack(request.essence.call.parameters)
         interval, side, energy, price = parameters
         self._tables.orders.add(request.id.hex(), chain, interval, home, side, energy, price, now)
+
+    def order_was_late(self, interval: int, submitted: Instant) -> None:
+        """A confirmed chain block executed an order after its gate. The contract counts all of them, the rule not all."""
+        if submitted < self._scenario.market.gate_at(interval, 0):
+            self.missed_gates += 1
 
     def state_confirmed(self, now: Instant, chain: str, block: ChainBlock, state: State) -> None:
         """Look at what this state says of the intervals that are not finished."""

@@ -15,11 +15,12 @@ from ledger.booking import BlockBooked
 from ledger.finality import BlockAccepted, BlockConfirmed
 from ledger.issuing import PowNeeded
 from ledger.kernel.automaton import Fault, NodeId
-from ledger.kernel.encoding import unpack
+from ledger.kernel.encoding import pack, unpack
 from ledger.kernel.instant import Instant
 from ledger.kernel.rejection import Rejected
 from ledger.output import OutputId, TransactionId
 from ledger.transaction import Transaction
+from market.microgrid import LATE
 from market.prosumer import RequestToSubmit
 from node.experiments.invariants import Invariants
 from node.experiments.market_recorder import MarketRecorder
@@ -30,11 +31,13 @@ from node.host import ChainFact
 from node.simulated.machine import Counters
 from wasp.chain_interface import BatchProposed, ChainBlockAnchored, ChainBlockConfirmed, ChainBlocksUndone
 from wasp.consensus.consensus import BatchDecided
+from wasp.core_contracts.blocklog import Receipt
 from wasp.mempool import RequestRefused
 from wasp.request import MESSAGE_CODEC, OffLedgerRequest, OnLedgerRequest
 from wasp.state import State
 
 Row = dict[str, Cell]
+_LATE_RESULT = pack(LATE)
 
 
 class Recorder:
@@ -194,7 +197,7 @@ class Recorder:
         for receipt in fact.receipts:
             row = self._requests.get(receipt.request_id)
             if row is not None:
-                row["outcome"] = receipt.code or "ok"
+                row["outcome"] = _outcome(row, receipt)
 
     def _note_confirmed(self, now: Instant, node: NodeId, fact: ChainBlockConfirmed) -> None:
         block = fact.block
@@ -218,6 +221,10 @@ class Recorder:
         row["outputs"] = len(self.invariants.transactions[transaction_id].essence.outputs) - 1
         self.confirmed[chain] = block.index
         self.confirmed_states[chain] = state
+        for receipt in fact.receipts:
+            order = self._requests.get(receipt.request_id)
+            if order is not None and _outcome(order, receipt) == LATE:
+                self.market.order_was_late(int(order["interval"] or 0), int(order["submitted_us"] or 0))
         self.invariants.state_confirmed(now, chain, block, state, OutputId(transaction_id, 0))
         self.market.state_confirmed(now, chain, block, state)
 
@@ -249,3 +256,9 @@ class Recorder:
             "strong_parents": " ".join(parent.hex() for parent in essence.strong),
             "weak_parents": " ".join(parent.hex() for parent in essence.weak),
         }
+
+
+def _outcome(row: Row, receipt: Receipt) -> str:
+    """What became of a request: an order that came after its gate is no failed request, and was not taken either."""
+    late = row["kind"] == "submit_order" and receipt.result == _LATE_RESULT
+    return receipt.code or (LATE if late else "ok")

@@ -1,7 +1,8 @@
 """The summary of a run: what a reader wants to know first, as one JSON object and as text.
 
 Keys: ``digest``, ``seed``, ``scenario``, ``simulated_us``, ``energy_wh``, ``money_micropence``, ``prices``, ``benefit``,
-``latency_us`` (of orders, from their submission to each stage, as their household sees it), ``chains``, ``missed_gates``,
+``latency_us`` (of orders, from their submission to each stage, as their household sees it), ``chains``, ``missed_gates``
+(``home``: orders submitted before and executed after the gate; ``chain``: residuals that did not reach their parent in time),
 ``returned`` (residuals that expired or were refused), ``assumed_readings``, ``debts``, ``unsettled``, ``layer1``,
 ``traffic``, ``invariants`` (how often each was checked), ``violations``, ``warnings``, ``transcript``.
 
@@ -54,7 +55,7 @@ def summarise(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime)
         "latency_us": _latencies(recorder),
         "chains": _chains(scenario, recorder),
         "missed_gates": {
-            "home": sum(entry[0] for entry in counters.values()),
+            "home": recorder.market.missed_gates,
             "chain": sum(entry[1] for entry in counters.values()),
         },
         "returned": sum(1 for kind in tables.requests.column("kind") if kind == "returned"),

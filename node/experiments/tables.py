@@ -23,7 +23,7 @@ REQUESTS = {
     "decided_us": INT,
     "anchored_us": INT,
     "confirmed_us": INT,
-    "outcome": TEXT,  # "ok", the code of the rejection in its receipt, or "unanswered"
+    "outcome": TEXT,  # "ok", "late" (an order after its gate), the code of the rejection in its receipt, or "unanswered"
 }
 
 ORDERS = {

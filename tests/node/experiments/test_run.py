@@ -10,9 +10,11 @@ import pytest
 
 from node.configuration import Configuration
 from node.configuration_file import load_configuration
-from node.experiments.invariants import NAMES
+from node.experiments.invariants import NAMES, Invariants
+from node.experiments.market_recorder import MarketRecorder
 from node.experiments.results import digest_of_results
 from node.experiments.run import run_scenario
+from node.experiments.tables import Tables
 from node.shipped import shipped
 from tests.harness.small_run import HOMES, NORTH, SOUTH, crash, restart, run_small, write_small
 
@@ -243,6 +245,28 @@ def test_a_layer_1_node_that_never_comes_back_does_not_hold_up_the_drain(run):
     outcome = run(more=crash("48m5s", "tangle1"))
     assert_whole(outcome)
     assert outcome.summary["simulated_us"] <= outcome.scenario.end + 10 * 60_000_000
+
+
+def test_orders_submitted_before_the_gate_and_executed_after_it_are_missed_gates(run):
+    """Half of a committee decides nothing: what the other half ordered waits until they are back, after the gate."""
+    outcome = run(more=crash("39m", "a3", "a4") + restart("49m", "a3", "a4"))
+    assert_whole(outcome)
+    assert outcome.summary["missed_gates"] == {"home": 2, "chain": 0}
+    rows = outcome.tables.requests.select("chain", "kind", "account", "outcome")
+    orders = [(account, found) for chain, kind, account, found in rows if (chain, kind) == ("north", "submit_order")]
+    assert sorted(orders) == [("a1", "late"), ("a2", "late")]
+    assert {row[2] for row in outcome.tables.trades.rows} <= set(SOUTH)
+
+
+def test_an_order_submitted_at_its_gate_is_late_and_no_missed_gate(calm):
+    scenario = calm.scenario
+    market = MarketRecorder(scenario, Tables(), Invariants(scenario))
+    gate = scenario.market.gate_at(0, 0)
+    counts = []
+    for submitted in (gate - 1, gate):
+        market.order_was_late(0, submitted)
+        counts.append(market.missed_gates)
+    assert counts == [1, 1]
 
 
 def test_a_partition_that_heals_costs_nothing(calm, run):

@@ -142,6 +142,33 @@ def test_what_comes_down_is_shared_by_what_each_child_still_lacks():
     assert [bench.routes(chain).grid_bought for chain in ("mg1", "mg2")] == [300, 150]
 
 
+def test_a_refund_is_shared_by_what_the_lots_of_the_same_result_left_open():
+    """One Wh comes down for two children that lack one each; the other Wh is refunded to the one that got none."""
+    bench = deep(intervals=2)
+    for interval, lucky, other in ((0, "mg1", "mg2"), (1, "mg2", "mg1")):
+        bench.solo.advance_to(bench.market.opening_at(interval))
+        bench.orders(interval, {"a": (BID, 1, 9_000), "c": (BID, 1, 8_000), "e": (ASK, 1, 7_000)})
+        bench.solo.advance_to(bench.market.delivery(interval))
+        price = bench.clearing("region", interval).price
+        assert bench.routes(lucky, interval) == RoutesRow(0, ((2, 1, 0),), 0, 0, None)
+        assert bench.routes(other, interval) == RoutesRow(0, (), 1, 0, None)
+        assert bench.view(lucky, "residuals", interval) == ((BID, 1, 0, 0, ((2, 1, price),)),)
+    bench.drain()
+    bench.check()
+
+
+def test_a_result_with_several_lots_is_shared_from_the_lowest_level_up():
+    bench = deep()
+    bench.orders(0, {"a": (BID, 2, 9_000), "c": (BID, 1, 8_000)})
+    bench.to_gate(level=1)
+    bench.solo.offline.add("region")
+    lots, money = ((2, 1, PRICE), (3, 2, PRICE - 1)), 3 * GAIN + 2
+    assert bench.inject("region", "auction", "east", "receive_result", (0, BID, 0, lots, 0), money) is None
+    bench.solo.advance(MINUTE)
+    assert bench.routes("mg1").levels == ((2, 1, 0), (3, 1, 0))
+    assert bench.routes("mg2").levels == ((3, 1, 0),)
+
+
 def test_a_parent_with_one_child_passes_up_without_a_price():
     bench = MarketBench(
         {"mg1": "east", "east": "region", "mg2": "region", "region": None},

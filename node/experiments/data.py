@@ -31,7 +31,9 @@ class HouseholdSeries(Frozen):
     load: tuple[int, ...]
     generation: tuple[int, ...]
     worst_day: int
-    """The largest Wh that the home takes, or gives, in one day of the whole file."""
+    """The largest gross load, or gross generation, of one day of the whole file: its rows from the first on, day by day,
+    before any shift.
+    """
 
 
 class HomeData(Frozen):

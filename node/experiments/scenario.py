@@ -69,7 +69,9 @@ from wasp.vm.program import Program
 WARM_UP: Duration = MINUTE
 """Before the first market opens: chains find their first log index, clients their layer-1 hosts."""
 PARENT_FUNDS = 1_000_000
-"""Micro-pence of the utility on a parent chain: it lends one with each surplus that goes up."""
+"""Micro-pence of the utility on a parent chain. It lends one with each surplus that goes up, at most one per interval,
+however many children it has, and gets it back: enough for ten times the longest run, also if none came back.
+"""
 ANCHOR_FUNDS = 1
 """A token of every chain that no contract can send away: an anchor must keep one, so all the others can always leave."""
 TOKENS_MAX = 2**63 - 1

@@ -3,7 +3,10 @@
 import pytest
 
 from node.configuration import ConfigurationError, FieldProblem
+from node.configuration_checks import RESERVED
 from node.configuration_file import load_configuration, open_configuration
+from node.experiments.scenario import Scenario
+from tests.harness.small_run import HOMES, write_small
 
 GOOD = """\
 [scenario]
@@ -190,6 +193,26 @@ def test_all_errors_are_told_at_once(problems_of):
         "x.toml:18: chains[1].parent: 'x' is no chain: expected one of north, town",
         "x.toml:24: chains[2]: 'town' has neither homes nor child chains: expected exactly one of them",
     ]
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_no_chain_and_no_home_has_the_name_of_what_every_chain_has(problems_of, name):
+    expected = f"{name!r} has another meaning: expected none of {', '.join(sorted(RESERVED))}"
+    root = GOOD.replace('"town"', f'"{name}"')
+    assert problems_of(root) == [f"x.toml:25: chains[2].name: {expected}"]
+    child = GOOD.replace('name = "north"', f'name = "{name}"')
+    assert problems_of(child) == [f"x.toml:12: chains[0].name: {expected}"]
+    home = GOOD.replace('"b2"', f'"{name}"')
+    assert problems_of(home) == [f"x.toml:21: chains[1].homes[1]: {expected}"]
+
+
+def test_every_account_of_a_chain_that_no_configuration_names_is_reserved(tmp_path):
+    scenario = Scenario(load_configuration(write_small(tmp_path)), tmp_path)
+    named = {*scenario.chains, *HOMES}
+    for setup in scenario.chains.values():
+        accounts = {key[2] for key, _ in setup.state.entries() if key[:2] == ("accounts", "balance")}
+        assert accounts - named <= RESERVED
+        assert set(setup.program.contracts) <= RESERVED
 
 
 def test_a_tree_is_at_most_sixteen_chains_high(problems_of):

@@ -1,10 +1,11 @@
 """What the chains of a scenario have at genesis."""
 
 import pytest
+from annotated_types import Le
 
-from node.configuration import ConfigurationError
+from node.configuration import ConfigurationError, ScenarioSection
 from node.configuration_file import load_configuration
-from node.experiments.scenario import TOKENS_MAX, Scenario
+from node.experiments.scenario import PARENT_FUNDS, TOKENS_MAX, Scenario
 from tests.harness.small_run import HOMES, NORTH, run_small, write_small
 from wasp.core_contracts.accounts import balance_of, total_of
 
@@ -30,6 +31,23 @@ def test_a_chain_can_send_away_all_that_its_market_has(tmp_path, monkeypatch):
     assert outcome.scenario.supply == 6
     kinds = outcome.tables.requests.select("chain", "kind")
     assert ("town", "submit_residual") in kinds
+
+
+def test_a_parent_chain_could_lend_a_token_in_every_interval_of_the_longest_run(tmp_path):
+    longest = next(rule.le for rule in ScenarioSection.model_fields["intervals"].metadata if isinstance(rule, Le))
+    assert longest * 10 <= PARENT_FUNDS
+    town = Scenario(load_configuration(write_small(tmp_path)), tmp_path).chains["town"]
+    assert balance_of(town.state, "utility") == PARENT_FUNDS
+
+
+def test_funds_are_so_many_days_at_the_largest_load_or_generation_of_a_day_at_the_grids_price(tmp_path):
+    """The file is one day short: four rows. Per home and for the utility as much as for all homes together."""
+    scenario = Scenario(load_configuration(write_small(tmp_path), ["market.funds_days=3"]), tmp_path)
+    north = scenario.chains["north"].state
+    worst = {"a1": 6_290, "a2": 2_020, "a3": 1_780, "a4": 1_960}
+    expected = {home: 3 * 18_900 * energy for home, energy in worst.items()}
+    assert {home: balance_of(north, home) for home in NORTH} == expected
+    assert balance_of(north, "utility") == sum(expected.values())
 
 
 def test_more_tokens_than_an_account_could_hold_are_refused(tmp_path, monkeypatch):

@@ -2,7 +2,8 @@
 
 1.  At its start a node asks a neighbour for the blocks issued since what it has confirmed (less a minute).
 2.  The neighbour answers with the blocks, parents first, in numbered parts; the last part says so.
-3.  If the neighbour has pruned some of them, its first part has a snapshot, and the live blocks follow.
+3.  If the neighbour has pruned some of them, its first part has a snapshot, and the live blocks follow. A snapshot in a
+    later part is a fault: it would take away what the blocks before it have just confirmed.
 4.  Parts are taken in the order of their numbers, however they come.
 5.  No next part within ``ANSWER_WAIT``: ask the next neighbour. All have been asked in vain: go on alone.
 6.  A running node asks again when ``BEHIND`` blocks wait for parents, or a parent was given up: one answer takes the

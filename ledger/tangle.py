@@ -147,7 +147,7 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
                 self._issuer.finish_block(input, now, builder)
         return self._end(now, builder)
 
-    def handle_message(self, sender: NodeId, path: Path, message: TangleMessage, now: Instant) -> Step[TangleOutput]:
+    def handle_message(self, sender: NodeId, path: Path, message: Value, now: Instant) -> Step[TangleOutput]:
         if isinstance(message, Block) and message.id in self.dag.entries:
             return NOTHING
         builder: StepBuilder[TangleOutput] = StepBuilder()
@@ -162,6 +162,8 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
                 self._handle_sync_request(sender, message, now, builder)
             case SyncPart():
                 self._handle_sync_part(sender, message, now, builder)
+            case _:
+                return Step(faults=(Fault(sender, "unexpected_message", TANGLE_PATH, type(message).__name__),))
         return self._end(now, builder)
 
     def handle_timer(self, now: Instant) -> Step[TangleOutput]:
@@ -268,7 +270,9 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
         self, sender: NodeId, part: SyncPart, now: Instant, builder: StepBuilder[TangleOutput]
     ) -> None:
         for taken in self._sync.take(sender, part, now):
-            if taken.snapshot is not None:
+            if taken.snapshot is not None and taken.number > 0:
+                builder.faults.append(Fault(sender, "late_snapshot", TANGLE_PATH, "a snapshot comes before all blocks"))
+            elif taken.snapshot is not None:
                 self._replace(sender, taken.snapshot, now, builder)
             for block in taken.blocks:
                 self._booker.take(block, sender, now, builder, forward=False)

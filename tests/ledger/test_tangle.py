@@ -10,6 +10,7 @@ import pytest
 from ledger.access import (
     AnchorConfirmed,
     ChainSynced,
+    KeepAlive,
     OutputConfirmed,
     PublishTransaction,
     TransactionAccepted,
@@ -17,11 +18,12 @@ from ledger.access import (
     TransactionRejected,
     TransactionSeen,
 )
-from ledger.kernel.automaton import NodeId
+from ledger.kernel.automaton import NOTHING, Fault, NodeId, Step
 from ledger.kernel.instant import MILLISECOND, MINUTE, SECOND
 from ledger.kernel.rng import stream
-from ledger.snapshot import LedgerSnapshot
+from ledger.snapshot import LedgerSnapshot, take_snapshot
 from ledger.synchronisation import SyncPart
+from ledger.tangle import LedgerReplaced
 from ledger.transaction import Transaction
 from ledger.utxo import Standing
 from tests.harness.payments import (
@@ -256,6 +258,26 @@ def test_a_snapshot_whose_tokens_do_not_add_up_is_a_fault_and_ignored():
     step = tangle.handle_message("t1", ("tangle",), answer, 0)
     assert [fault.kind for fault in step.faults] == ["bad_snapshot"]
     assert tangle.ledger.supply == 2_300
+
+
+def test_a_snapshot_after_blocks_is_a_fault_and_takes_nothing_away():
+    network = TangleNetwork(2, GENESIS)
+    tangle = network.hosts["t0"].tangle
+    (envelope,) = tangle.handle_timer(0).messages
+    first = SyncPart(envelope.message.question, 0, False, None, ())
+    assert tangle.handle_message("t1", ("tangle",), first, 0) is NOTHING
+    dag, ledger = tangle.dag, tangle.ledger
+    snapshot, _ = take_snapshot(dag, ledger, tangle.finality)
+    second = SyncPart(envelope.message.question, 1, True, snapshot, ())
+    step = tangle.handle_message("t1", ("tangle",), second, 0)
+    assert [(fault.accused, fault.kind) for fault in step.faults] == [("t1", "late_snapshot")]
+    assert [output for output in step.outputs if isinstance(output, LedgerReplaced)] == []
+
+
+def test_a_message_that_is_not_of_the_tangle_is_a_fault():
+    network = TangleNetwork(2, GENESIS)
+    step = network.hosts["t0"].tangle.handle_message("t1", ("tangle",), KeepAlive(1), 0)
+    assert step == Step(faults=(Fault(NodeId("t1"), "unexpected_message", ("tangle",), "KeepAlive"),))
 
 
 def test_memory_stays_flat_over_hours():

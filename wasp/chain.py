@@ -160,7 +160,8 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         chain = cls(*arguments, **keywords)
         chain.view.restore(values)
         active = StateOfRequests(chain.view.active_state)
-        assert chain.mempool.handle_input(ActiveStateMoved(active, ()), 0) is NOTHING
+        moved = chain.mempool.handle_input(ActiveStateMoved(active, ()), 0)
+        assert moved is NOTHING, "an empty mempool has nothing to tell"
         chain.proposer.note_active_state()
         return chain
 

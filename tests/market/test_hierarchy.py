@@ -169,6 +169,21 @@ def test_a_result_with_several_lots_is_shared_from_the_lowest_level_up():
     assert bench.routes("mg2").levels == ((3, 1, 0),)
 
 
+def test_a_child_for_which_nothing_came_is_not_answered():
+    """An answer needs money to travel with, and its number would be spent."""
+    bench = deep()
+    bench.orders(0, {"a": (BID, 1, 9_000), "c": (BID, 1, 8_000)})
+    bench.to_gate(level=1)
+    bench.solo.offline.add("region")
+    for number in (0, 1):
+        parameters = (0, BID, number, ((2 + number, 1, PRICE),), 0)
+        assert bench.inject("region", "auction", "east", "receive_result", parameters, GAIN) is None
+        bench.solo.advance(MINUTE)
+        answered = (("mg1", BID, 1, 0, 1), ("mg2", BID, 1, 1 - number, number))
+        assert bench.view("east", "requests", 0) == answered
+    assert [bench.routes(chain).levels for chain in ("mg1", "mg2")] == [((2, 1, 0),), ((3, 1, 0),)]
+
+
 def test_a_parent_with_one_child_passes_up_without_a_price():
     bench = MarketBench(
         {"mg1": "east", "east": "region", "mg2": "region", "region": None},
@@ -345,6 +360,22 @@ def test_a_parent_that_dies_after_taking_an_order_leaves_exactly_that_unsettled(
     bench.check()
 
 
+def test_an_interval_that_is_open_is_not_forgotten_however_old():
+    bench = two(intervals=8, intervals_kept=1)
+    bench.orders(0, {"a": (BID, 500, 9_000), "c": (ASK, 700, 8_000)})
+    bench.solo.advance_to(bench.market.gate_at(0, 1) - 1)
+    bench.solo.offline.add("region")
+    bench.solo.advance_to(bench.market.metering_at(5))
+    assert [bench.view("mg1", "interval", k) for k in (0, 1)] == ["cleared", "closed"]
+    assert bench.view("mg1", "unsettled") == ((0, BID, 500),)
+    bench.restart_at("region", bench.solo.now)
+    bench.drain()
+    assert bench.routes("mg1", 0) is None, "settled, and soon forgotten"
+    assert bench.view("mg1", "unsettled") == bench.view("mg2", "unsettled") == ()
+    price = bench.solo.balance("mg1", "a") - FUNDS
+    assert -500 * TARIFF.buy_price < price < -500 * TARIFF.sell_price
+
+
 def test_without_a_token_to_lend_a_surplus_goes_to_the_grid_and_the_grid_owes_it():
     bench = MarketBench(TWO, TWO_HOMES, market_of(2), utility_funds={"mg1": 0, "mg2": 0, "region": 1})
     bench.orders(0, {"c": (ASK, 700, 8_000)})
@@ -509,11 +540,10 @@ def test_a_message_that_was_never_sent_cannot_come_back():
         bench.to_gate()
         receipt = bench.solo.post("mg1", "b", "auction", "returned", counter, "submit_residual", b"")
         assert receipt.code == code
-    for sender in ("region", "mg2"):
-        assert bench.inject(sender, "auction", "mg1", "returned", (7, "submit_residual", b""), 1) in (
-            "unknown",
-            "stranger",
-        )
+    under_way, never_sent = (0, "submit_residual", b""), (7, "submit_residual", b"")
+    assert bench.inject("region", "auction", "mg1", "returned", never_sent, 1) == "unknown"
+    assert bench.inject("region", "accounts", "mg1", "returned", under_way, 1) == "stranger"
+    assert bench.inject("mg2", "auction", "mg1", "returned", under_way, 1) == "stranger"
     assert bench.missed("mg1") == (0, 0)
     assert bench.view("mg1", "residuals", 0) == ((BID, 500, 500, 0, ()),)
 

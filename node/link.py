@@ -89,6 +89,8 @@ class Link(Generic[Payload]):
         """Whether the frame just received tells that what was sent to the peer may have been lost until now."""
         self.lost = 0
         self.resent = 0
+        self.deadline: Instant | None = None
+        """When ``handle_timer`` has something to do."""
 
     def send(self, payload: Payload, now: Instant) -> LinkHeader:
         """The header for a new frame with this content, which is held until the peer has acknowledged it (5, 7)."""
@@ -98,10 +100,17 @@ class Link(Generic[Payload]):
             self._gave_up = True
         self._sequence += 1
         self._held[self._sequence] = _Held(payload, now)
-        return self._header(self._sequence)
+        header = self._header(self._sequence)
+        self._note_deadline()
+        return header
 
     def receive(self, header: LinkHeader, now: Instant) -> bool:
         """Take a frame's header in; whether its content is new, to be handed over (1-4). Total."""
+        is_new = self._take_in(header, now)
+        self._note_deadline()
+        return is_new
+
+    def _take_in(self, header: LinkHeader, now: Instant) -> bool:
         self.reconnected = False
         if header.session < self._peer_session:
             return False
@@ -138,7 +147,11 @@ class Link(Generic[Payload]):
             self._doublings += 1
         if self._acknowledge_at is not None and self._acknowledge_at <= now:
             frames.append((self._header(0), None))
+        self._note_deadline()
         return frames
+
+    def _note_deadline(self) -> None:
+        self.deadline = earliest(self._acknowledge_at, self._resend_at)
 
     def _due(self, overdue: Instant) -> list[int]:
         """The frames that are sent again, of those last sent at this instant or before (6)."""
@@ -146,11 +159,6 @@ class Link(Generic[Payload]):
             return [next(iter(self._held))]
         due = (sequence for sequence, held in self._held.items() if held.sent_at <= overdue)
         return list(islice(due, self._parameters.resend_burst_max))
-
-    @property
-    def deadline(self) -> Instant | None:
-        """When ``handle_timer`` has something to do."""
-        return earliest(self._acknowledge_at, self._resend_at)
 
     @property
     def unacknowledged(self) -> int:

@@ -12,6 +12,7 @@
 | clearing | the short side trades in full, and both sides trade the same energy |
 | home_energy | what a home had ordered at the gate = local + between microgrids + grid, and nobody else has a share |
 | home_reading | load, generation and net as measured; metered - ordered = imbalance, at the main grid's price |
+| home_money | a home's account = genesis funds + what its intervals brought + its debt - what its bids lock |
 | interval_energy | between microgrids, what is bought on a level is what is sold on it |
 | interval_money | what homes gained over the main grid's prices = (buy - sell price) x energy traded between peers |
 | no_fault | no host found evidence against another, whatever it told: all are honest here |
@@ -40,7 +41,7 @@ VIOLATIONS_MAX = 100
 """Violations that are told: a broken run breaks everything after it."""
 NAMES = (
     "agreement", "succession", "commitment", "receipt", "once", "funds", "supply", "clearing",
-    "home_energy", "home_reading", "interval_energy", "interval_money", "no_fault",
+    "home_energy", "home_reading", "home_money", "interval_energy", "interval_money", "no_fault",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from ledger.kernel.automaton import NodeId
 from ledger.kernel.instant import Instant
 from market.hierarchy import AUCTION
 from market.orders import ASK
+from node.experiments.home_accounts import HomeAccounts
 from node.experiments.invariants import Invariants
 from node.experiments.scenario import Scenario
 from node.experiments.tables import Tables
@@ -30,6 +31,7 @@ class MarketRecorder:
         self._scenario = scenario
         self._tables = tables
         self._invariants = invariants
+        self._accounts = HomeAccounts(scenario, invariants)
         self._live: dict[str, dict[int, _Interval]] = {name: {} for name in scenario.chains}
         self._next: dict[str, int] = dict.fromkeys(scenario.chains, 0)
         self.totals: dict[str, int] = dict.fromkeys(
@@ -72,6 +74,7 @@ class MarketRecorder:
         while self._next[chain] < market.intervals and market.opening_at(self._next[chain]) <= block.timestamp:
             live[self._next[chain]] = _Interval()
             self._next[chain] += 1
+        self._accounts.check(chain, state, live, f"{chain}, chain block {block.index}")
         for k, interval in list(live.items()):
             self._read_bidding(chain, level, k, interval, state, block.timestamp)
             if self._scenario.plan.chains[chain].homes:

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 import market.microgrid
+import market.purse
 import market.sharing
 import wasp.vm.block_run
 from ledger.kernel.automaton import Fault, NodeId
@@ -325,6 +326,14 @@ def metering_in_favour(monkeypatch):
     monkeypatch.setattr(market.microgrid, "settle_metering", wrong)
 
 
+def paying_another(monkeypatch):
+    """The contract pays a2's credits to a1."""
+    right = market.purse.Purse.credit
+    monkeypatch.setattr(
+        market.purse.Purse, "credit", lambda self, home, amount: right(self, "a1" if home == "a2" else home, amount)
+    )
+
+
 def state_beside(monkeypatch):
     """What members report as the state has an entry that the chain block does not know."""
     right = Recorder._advance
@@ -342,6 +351,7 @@ def state_beside(monkeypatch):
     ("mutation", "names"),
     [
         (losing_a_unit, {"home_energy"}),
+        (paying_another, {"home_money"}),
         (forgetting_receipts, {"receipt"}),
         (metering_in_favour, {"home_reading"}),
         (state_beside, {"commitment"}),

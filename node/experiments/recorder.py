@@ -223,7 +223,7 @@ class Recorder:
         self.confirmed_states[chain] = state
         for receipt in fact.receipts:
             order = self._requests.get(receipt.request_id)
-            if order is not None and _outcome(order, receipt) == LATE:
+            if order is not None and order["kind"] == "submit_order" and _outcome(order, receipt) == LATE:
                 self.market.order_was_late(int(order["interval"] or 0), int(order["submitted_us"] or 0))
         self.invariants.state_confirmed(now, chain, block, state, OutputId(transaction_id, 0))
         self.market.state_confirmed(now, chain, block, state)

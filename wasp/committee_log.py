@@ -21,7 +21,8 @@ Invariants:
 
 - An index that was opened is durable before the first message of its instance (line 7), and ``used`` only grows. So a
   restarted member never takes part in the last index of its former life.
-- Whatever opens at one correct member opens at all: n - f votes hold f + 1 correct ones, and those are joined by everybody.
+- What n - f votes open at one correct member opens at all: they hold f + 1 correct ones, and those are joined by everybody.
+  What f + 1 urgent votes open may stay alone, when liars told only one member; line 3 gives it up.
 - An instance that waits for work has no timer, so an idle committee sends nothing.
 
 Departures: Wasp counts four causes apart, each with its own quorum; here the two causes by which a member *needs* others

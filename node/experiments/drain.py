@@ -1,7 +1,8 @@
 """What is still open: while a run is drained, and, when it can't be drained, at its end.
 
-Nothing is open when every interval that began is closed on every chain, no message waits in an outbox or lies on layer 1
-for the chain that it is for, and every member that is up has its active state confirmed.
+Nothing is open when every interval that began is closed on every chain, on a chain with a member that is up every interval
+at all (it may not have made a chain block since they began), no message waits in an outbox or lies on layer 1 for the chain
+that it is for, and every member that is up has its active state confirmed.
 
 What is *unsettled* at the end is told by who holds it: an order by the chain that took it and has not answered it yet (homes'
 orders before a microgrid's gate, children's residuals on a parent chain), an interval by the microgrid that has no orders
@@ -30,17 +31,30 @@ def view_of(scenario: Scenario, recorder: Recorder, chain: str, view: str, *para
 
 def is_drained(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime) -> bool:
     """Whether nothing is open."""
-    if any(view_of(scenario, recorder, name, "open_intervals") for name in scenario.chains):
+    if not all(_all_closed(scenario, recorder, name) for name in scenario.chains):
         return False
     if unsettled_of(scenario, recorder):
         return False
-    for setup in scenario.chains.values():
-        for member in setup.committee.members:
-            host = runtime.host(member)
-            chain = None if host is None else host.chains.get(setup.plan.name)
-            if chain is not None and chain.active_block.index != recorder.confirmed[setup.plan.name]:
-                return False
+    last = scenario.market.intervals - 1
+    for name, setup in scenario.chains.items():
+        hosts = [host for host in map(runtime.host, setup.committee.members) if host is not None]
+        chains = [chain for host in hosts if (chain := host.chains.get(name)) is not None]
+        if any(chain.active_block.index != recorder.confirmed[name] for chain in chains):
+            return False
+        if chains and view_of(scenario, recorder, name, "interval", last) not in ("closed", "forgotten"):
+            return False
     return True
+
+
+def _all_closed(scenario: Scenario, recorder: Recorder, chain: str) -> bool:
+    """Whether the chain has closed every interval of the market; one that never ran has none.
+
+    The last interval is looked at too: by its own time, a chain that stands still has nothing open.
+    """
+    if scenario.plan.chains[chain].offline:
+        return True
+    last = view_of(scenario, recorder, chain, "interval", scenario.market.intervals - 1)
+    return last in ("closed", "forgotten") and not view_of(scenario, recorder, chain, "open_intervals")
 
 
 def unsettled_of(scenario: Scenario, recorder: Recorder) -> list[dict[str, Any]]:

@@ -269,6 +269,14 @@ def test_an_order_submitted_at_its_gate_is_late_and_no_missed_gate(calm):
     assert counts == [1, 1]
 
 
+def test_chains_that_come_back_in_the_last_moment_have_their_intervals_all_the_same(run):
+    """Their newest confirmed states are from before the first opening, so nothing is open in them."""
+    outcome = run(more=crash("39m", *HOMES) + restart("134m59s999ms", *HOMES))
+    assert_whole(outcome)
+    assert outcome.summary["assumed_readings"] == len(HOMES)
+    assert {chain["anchors_confirmed"] for chain in outcome.summary["chains"].values()} == {1}
+
+
 def test_a_partition_that_heals_costs_nothing(calm, run):
     groups = [["tangle1", "a1", "a2", "b1", "b2"], ["tangle2", "tangle3", "tangle4", "a3", "a4", "b3", "b4"]]
     faults = (

@@ -9,7 +9,8 @@ pay becomes a *debt*: a record, not a token.
 3. What the utility is credited goes first to the homes that it owes, in the order of the configuration.
 4. An account that took its mandate back can't pay: what it should have paid becomes a debt.
 
-Credits that do not come through the contract, such as a deposit, pay no debts. Invariant: no call here changes the sum of
+Credits that do not come through the contract, such as a deposit, pay no debts: the accounts contract knows of none, and
+the contract's next credit is never far. Invariant: no call here changes the sum of
 all accounts, and every call moves exactly the tokens that it names or records what is missing.
 """
 

@@ -26,7 +26,11 @@ class Session(Frozen):
 
 
 class Seat(Frozen):
-    """A bidder's place in a session. The participant is the name of its account on the chain."""
+    """A bidder's place in a session. The participant is the name of its account on the chain.
+
+    Its randomness is the stream of the digest of contract seed, chain, interval and account, with a first word that keeps
+    it apart from other draws.
+    """
 
     session: Session
     participant: str

@@ -1,20 +1,21 @@
-"""How a host off layer 1 follows the ledger: a subscription at one layer-1 host, and publishing through it.
+"""How a host off layer 1 follows the ledger: a subscription at one layer-1 host at a time, and publishing through it.
 
 The *client* (here) names the chains that it cares about; the *server*, beside the Tangle of the layer-1 host, answers
 with the whole confirmed view of each chain, then with every change.
 
-1.  client -> server: Subscribe(session, chains), again every ``RETRY`` until an update of the session comes.
+1.  client -> server: Subscribe(session, chains); a new session with growing pauses until an update of the last one comes.
 2.  server -> client: LedgerUpdates(session, 0, ChainSynced of each chain, and what is pending there),
 3.      then LedgerUpdates(session, 1, ...), 2, ... as things happen.
 4.  client: an update out of order means loss: start a new session (line 1).
 5.  client -> server: KeepAlive(session) every ``KEEP_ALIVE``; server -> client: Alive(session, next number).
-6.  client: Alive with another next number than expected, or for no session: new session; silence for ``SILENCE_MAX``:
-    new session.
+6.  client: Alive with another next number than expected, or for no session: new session. Silence for ``SILENCE_MAX``, or
+    no answer to a subscription for ``PATIENCE``: new session at the next server, and Subscribe to nothing at the last one.
 7.  client -> server: Publish(transaction), again with growing pauses until it is seen, accepted, confirmed or rejected.
 8.  A published transaction is remembered until it is settled, and published again in every new session.
 
-So either side may crash, restart, or lose messages: the client ends up with the confirmed view of a live server.
-Sessions are named by the instant of their start. What the server says is trusted: it is the client's own layer-1 host.
+So either side may crash, restart, or lose messages: the client ends up with the confirmed view of a live server. That may
+be behind the last one's; what is confirmed only grows, so whoever reads the view passes over what is old news.
+Sessions are named by the instant of their start. What the servers say is trusted: the client was given them, nearest first.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ from ledger.transaction import Transaction
 
 ACCESS_PATH: Path = ("access",)
 RETRY: Duration = 2 * SECOND
-"""Between subscriptions, and before the first repetition of a publication."""
+"""Before the first repetition of a subscription or a publication."""
 RETRY_MAX: Duration = 30 * SECOND
-"""Between repetitions of a publication, at most."""
+"""Between repetitions, at most. They must grow beyond the way to the server and back, or no answer comes in time."""
 KEEP_ALIVE: Duration = 20 * SECOND
 """Between signs of life."""
 SILENCE_MAX: Duration = 50 * SECOND
 """Two signs of life and their answers may get lost before a server counts as dead."""
+PATIENCE: Duration = 10 * SECOND
+"""How long a server may take for a subscription, where there is another: some repetitions, and a restart."""
 PUBLISHED_MAX = 1_000
 """Unsettled transactions that a client remembers: far more than the unconfirmed anchors of all its chains."""
 
@@ -175,17 +178,22 @@ class _Publication:
 
 
 class LedgerClient(Automaton[PublishTransaction, AccessMessage, LedgerUpdate]):
-    """Follows some chains through one layer-1 host. Its first deadline is at once: it subscribes."""
+    """Follows some chains through one of several layer-1 hosts. Its first deadline is at once: it subscribes."""
 
-    def __init__(self, me: NodeId, server: NodeId, chains: tuple[ChainId, ...]) -> None:
+    def __init__(self, me: NodeId, servers: tuple[NodeId, ...], chains: tuple[ChainId, ...]) -> None:
         self.me = me
-        self.server = server
+        self.servers = servers
+        self.server = servers[0]
         self.chains = chains
         self.synced = False
         """Whether the current session has begun to arrive."""
         self._session: Instant = -1
         self._next_number = 0
         self._heard: Instant = 0
+        self._pause = RETRY
+        """Until the next subscription, if this one is not answered."""
+        self._leave_at: Instant | None = None
+        """While not synced: when the next server is tried."""
         self._next_call: Instant = 0
         self._published: dict[TransactionId, _Publication] = {}
 
@@ -208,9 +216,11 @@ class LedgerClient(Automaton[PublishTransaction, AccessMessage, LedgerUpdate]):
         return Step(messages=(self._to_server(Publish(transaction)),))
 
     def handle_message(self, sender: NodeId, path: Path, message: AccessMessage, now: Instant) -> Step[LedgerUpdate]:
-        if sender != self.server:
+        if sender not in self.servers:
             return Step(faults=(Fault(sender, "not_my_server", ACCESS_PATH, type(message).__name__),))
         match message:
+            case LedgerUpdates() | Alive() if sender != self.server:
+                return NOTHING  # of a session that was given up
             case LedgerUpdates():
                 return self._handle_updates(message, now)
             case Alive():
@@ -225,6 +235,8 @@ class LedgerClient(Automaton[PublishTransaction, AccessMessage, LedgerUpdate]):
                 self._next_call = now + KEEP_ALIVE
                 builder.messages.append(self._to_server(KeepAlive(self._session)))
             else:
+                if self.synced or (self._leave_at is not None and now >= self._leave_at):
+                    builder.messages.extend(self._leave(now))
                 builder.add(self._begin_session(now))
         for publication in self._published.values():
             if publication.retry_at is not None and now >= publication.retry_at:
@@ -243,6 +255,7 @@ class LedgerClient(Automaton[PublishTransaction, AccessMessage, LedgerUpdate]):
         builder: StepBuilder[LedgerUpdate] = StepBuilder()
         if not self.synced:
             self.synced = True
+            self._leave_at, self._pause = None, RETRY
             self._next_call = now + KEEP_ALIVE
             builder.messages.extend(self._to_server(Publish(known.transaction)) for known in self._published.values())
         for update in message.updates:
@@ -260,8 +273,21 @@ class LedgerClient(Automaton[PublishTransaction, AccessMessage, LedgerUpdate]):
         self.synced = False
         self._session = max(now, self._session + 1)
         self._next_number = 0
-        self._next_call = now + RETRY
+        self._next_call = now + self._pause
+        self._pause = min(2 * self._pause, RETRY_MAX)
+        if self._leave_at is None:
+            self._leave_at = now + PATIENCE
         return Step(messages=(self._to_server(Subscribe(self._session, self.chains)),))
+
+    def _leave(self, now: Instant) -> list[Envelope]:
+        """Line 6: turn to the next server, the first after the last; the one that is left need not tell anything more."""
+        self._leave_at = None
+        left, place = self.server, self.servers.index(self.server) + 1
+        self.server = self.servers[place % len(self.servers)]
+        if self.server == left:
+            return []
+        self._session = max(now, self._session + 1)
+        return [Envelope((left,), ACCESS_PATH, Subscribe(self._session, ()))]
 
     def _note(self, update: LedgerUpdate) -> None:
         match update:

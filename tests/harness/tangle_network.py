@@ -99,7 +99,7 @@ class TangleNetwork:
         del self.hosts[name]
 
     def add_client(self, name: str, server: str, chains: tuple[bytes, ...]) -> LedgerClient:
-        client = LedgerClient(NodeId(name), NodeId(server), chains)
+        client = LedgerClient(NodeId(name), (NodeId(server),), chains)
         self.clients[client.me] = client
         self.outputs[client.me], self.times[client.me], self.records[client.me] = [], [], []
         return client

@@ -37,7 +37,7 @@ ME, SERVER = NodeId("home1"), NodeId("t0")
 
 
 def client() -> LedgerClient:
-    return LedgerClient(ME, SERVER, CHAINS[:1])
+    return LedgerClient(ME, (SERVER,), CHAINS[:1])
 
 
 def sent(step) -> list[Any]:
@@ -63,6 +63,57 @@ def test_a_client_subscribes_at_once_and_again_until_it_is_answered():
     step = one.handle_message(SERVER, PATH, LedgerUpdates(5 + access.RETRY, 0, (synced(),)), 6 + access.RETRY)
     assert step.outputs == [synced()]
     assert one.deadline == 6 + access.RETRY + access.KEEP_ALIVE
+
+
+def test_an_answer_that_takes_longer_than_the_first_pauses_is_taken_all_the_same():
+    one, answers, synced_at = client(), [], None
+    while synced_at is None and one.deadline < 600 * SECOND:
+        now = min([one.deadline, *(at for at, _ in answers)])
+        for at, session in list(answers):
+            if at == now:
+                answers.remove((at, session))
+                one.handle_message(SERVER, PATH, LedgerUpdates(session, 0, (synced(),)), now)
+                synced_at = now if one.synced else None
+        if synced_at is None and one.deadline == now:
+            answers += [(now + 20 * SECOND, message.session) for _, _, message in sent(one.handle_timer(now))]
+    assert synced_at == (2 + 4 + 8 + 16 + 20) * SECOND
+    one.handle_message(SERVER, PATH, Alive(30 * SECOND, None), 51 * SECOND)
+    assert one.deadline == 51 * SECOND + access.RETRY, "the pauses begin again"
+
+
+def test_a_server_that_does_not_answer_is_left_for_the_next_one_and_after_the_last_comes_the_first():
+    other = NodeId("t1")
+    one = LedgerClient(ME, (SERVER, other), CHAINS[:1])
+    steps = [(one.deadline, sent(one.handle_timer(one.deadline))) for _ in range(5)]
+    assert steps[:3] == [(at * SECOND, to_server(Subscribe(at * SECOND, CHAINS[:1]))) for at in (0, 2, 6)]
+    end, begin = Subscribe(14 * SECOND, ()), Subscribe(14 * SECOND + 1, CHAINS[:1])
+    assert steps[3] == (14 * SECOND, [((SERVER,), PATH, end), ((other,), PATH, begin)])
+    assert steps[4][1][1] == ((SERVER,), PATH, Subscribe(30 * SECOND + 1, CHAINS[:1]))
+
+
+def test_a_server_that_falls_silent_is_left_and_what_it_still_says_is_of_no_interest():
+    other = NodeId("t1")
+    one = LedgerClient(ME, (SERVER, other), CHAINS[:1])
+    one.handle_timer(0)
+    one.handle_message(SERVER, PATH, LedgerUpdates(0, 0, (synced(),)), 0)
+    transaction = payment([GENESIS.output_id(0)], coins(100))
+    one.handle_input(PublishTransaction(transaction), 1)
+    one.handle_message(SERVER, PATH, LedgerUpdates(0, 1, (TransactionSeen(transaction.id),)), 2)
+    asked = [message for _ in range(3) for message in sent(one.handle_timer(one.deadline))]
+    begun = 60 * SECOND + 1
+    end = ((SERVER,), PATH, Subscribe(60 * SECOND, ()))
+    assert asked[-2:] == [end, ((other,), PATH, Subscribe(begun, CHAINS[:1]))]
+    assert one.handle_message(SERVER, PATH, LedgerUpdates(0, 2, (synced(),)), begun) is NOTHING
+    assert one.handle_message(SERVER, PATH, Alive(0, 9), begun) is NOTHING
+    step = one.handle_message(other, PATH, LedgerUpdates(begun, 0, (synced(),)), begun)
+    assert (step.outputs, sent(step)) == ([synced()], [((other,), PATH, Publish(transaction))])
+
+
+def test_a_subscription_to_nothing_ends_the_one_before():
+    server = LedgerServer(SERVER, UtxoLedger(GENESIS))
+    server.handle_message(ME, PATH, Subscribe(1, CHAINS[:1]), 0)
+    server.handle_message(ME, PATH, Subscribe(2, ()), 0)
+    assert sent(server.handle_message(ME, PATH, KeepAlive(1), 0)) == [((ME,), PATH, Alive(1, None))]
 
 
 def subscribed(now=0) -> LedgerClient:

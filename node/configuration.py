@@ -142,9 +142,9 @@ class DataSection(Section):
 class MarketSection(Section):
     """The market of one delivery interval; times are counted back from the start of delivery."""
 
-    grid_buy_price: Price
+    grid_charges: Price
     """What the main grid charges, p/kWh."""
-    grid_sell_price: Price
+    grid_pays: Price
     """What the main grid pays, p/kWh."""
     interval: Positive = _UNITS["h"]
     opening: Duration = 20 * _UNITS["m"]

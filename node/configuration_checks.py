@@ -121,10 +121,10 @@ def _data_problems(configuration: Configuration) -> Iterator[FieldProblem]:
 
 def _market_problems(configuration: Configuration) -> Iterator[FieldProblem]:
     market = configuration.market
-    buy, sell = price_of(market.grid_buy_price), price_of(market.grid_sell_price)
+    buy, sell = price_of(market.grid_charges), price_of(market.grid_pays)
     if buy - sell < 2:
-        expected = f"expected at least 0.002 p/kWh less than grid_buy_price, {market.grid_buy_price}"
-        yield FieldProblem(("market", "grid_sell_price"), f"{expected}, not {market.grid_sell_price}")
+        expected = f"expected at least 0.002 p/kWh less than grid_charges, {market.grid_charges}"
+        yield FieldProblem(("market", "grid_pays"), f"{expected}, not {market.grid_pays}")
 
 
 def _ledger_problems(configuration: Configuration) -> Iterator[FieldProblem]:

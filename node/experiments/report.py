@@ -106,7 +106,7 @@ def render_report(
 def market_of(manifest: Mapping[str, Any]) -> Market:
     """The prices and the interval of the resolved configuration."""
     section = manifest["configuration"]["market"]
-    buy, sell = (price_of(str(section[field])) for field in ("grid_buy_price", "grid_sell_price"))
+    buy, sell = (price_of(str(section[field])) for field in ("grid_charges", "grid_pays"))
     return Market(Tariff(buy, sell), parse_duration(section.get("interval", "1h")))
 
 

@@ -203,7 +203,7 @@ def example_manifest(seed: int = 1) -> dict[str, Any]:
     return {
         "configuration": {
             "scenario": {"name": "example", "seed": seed, "intervals": 24},
-            "market": {"grid_buy_price": "18.9", "grid_sell_price": "3.2", "interval": "1h"},
+            "market": {"grid_charges": "18.9", "grid_pays": "3.2", "interval": "1h"},
         },
         "seed": seed,
         "versions": versions(),

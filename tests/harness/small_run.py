@@ -16,8 +16,8 @@ file = "readings.csv"
 forecast_error = 0.1
 
 [market]
-grid_buy_price = 18.9
-grid_sell_price = 3.2
+grid_charges = 18.9
+grid_pays = 3.2
 rounds = 2
 
 [[chains]]

@@ -60,14 +60,14 @@ def test_the_shortest_text_is_written(duration, text):
     ("given_price", "price"), [(18.9, "18.9"), ("18.9", "18.9"), (3, "3"), (0, "0"), (0.001, "0.001")]
 )
 def test_a_price_is_a_decimal_number(given_price, price):
-    market = MarketSection(grid_buy_price=given_price, grid_sell_price=1)  # type: ignore[arg-type]
-    assert market.grid_buy_price == Decimal(price)
+    market = MarketSection(grid_charges=given_price, grid_pays=1)  # type: ignore[arg-type]
+    assert market.grid_charges == Decimal(price)
 
 
 @pytest.mark.parametrize("price", ["x", True, None, float("nan"), float("inf"), -1, 0.0001, [3]])
 def test_what_is_no_price_is_refused(price):
     with pytest.raises(ValidationError, match="expected a price in p/kWh"):
-        MarketSection(grid_buy_price=price, grid_sell_price=1)  # type: ignore[arg-type]
+        MarketSection(grid_charges=price, grid_pays=1)  # type: ignore[arg-type]
 
 
 def test_a_home_s_name_alone_stands_for_its_data_too():
@@ -84,7 +84,7 @@ def test_a_configuration_is_read_back_from_its_dump():
     document = {
         "scenario": {"name": "x", "drain_max": "90s"},
         "data": {"file": "x.csv"},
-        "market": {"grid_buy_price": 18.9, "grid_sell_price": 3.2},
+        "market": {"grid_charges": 18.9, "grid_pays": 3.2},
         "chains": [{"name": "mg", "homes": ["h1", {"name": "h2", "data": "x", "generation_shift": "1h"}]}],
         "ledger": {"nodes": 2, "topology": "given", "links": [[1, 2]], "pow_window": "5s"},
         "faults": [{"at": "1h1us", "kind": "pause", "nodes": ["h1"], "duration": "3s"}],

@@ -16,8 +16,8 @@ name = "example"
 file = "readings.csv"
 
 [market]
-grid_buy_price = 18.9
-grid_sell_price = 3.2
+grid_charges = 18.9
+grid_pays = 3.2
 
 [[chains]]
 name = "north"
@@ -109,8 +109,8 @@ FIELD_ERRORS = [
     ("[network]", '[network]\ngrid = "0s"', ["x.toml:31: network.grid: expected a duration above zero, not '0s'"]),
     ("[network]", "[network]\nloss = 1.5", ["x.toml:31: network.loss: expected less than or equal to 1, not 1.5"]),
     ("[network]", "[network]\nloss = nan", ["x.toml:31: network.loss: expected less than or equal to 1, not nan"]),
-    ("grid_buy_price = 18.9", 'grid_buy_price = "dear"', [
-        "x.toml:8: market.grid_buy_price: expected a price in p/kWh such as 18.9; 'dear' is not a decimal number of p/kWh"]),
+    ("grid_charges = 18.9", 'grid_charges = "dear"', [
+        "x.toml:8: market.grid_charges: expected a price in p/kWh such as 18.9; 'dear' is not a decimal number of p/kWh"]),
     ("nodes = 3", 'topology = "star"', [
         "x.toml:28: ledger.topology: expected 'complete', 'ring', 'watts-strogatz' or 'given', not 'star'"]),
     ('homes = ["a1", "a2", "a3", "a4"]', 'homes = "a1"', [
@@ -121,9 +121,9 @@ FIELD_ERRORS = [
 
 # The same for what holds between fields.
 RELATION_ERRORS = [
-    ("grid_sell_price = 3.2", "grid_sell_price = 18.899", [
-        "x.toml:9: market.grid_sell_price: expected at least 0.002 p/kWh less than grid_buy_price, 18.9, not 18.899"]),
-    ("grid_sell_price = 3.2", 'grid_sell_price = 3.2\ninterval = "40m"', [
+    ("grid_pays = 3.2", "grid_pays = 18.899", [
+        "x.toml:9: market.grid_pays: expected at least 0.002 p/kWh less than grid_charges, 18.9, not 18.899"]),
+    ("grid_pays = 3.2", 'grid_pays = 3.2\ninterval = "40m"', [
         "x.toml:10: market.interval: expected a whole fraction of data.step, 1h, not 40m"]),
     ('data = "x" }', 'data = "x", generation_shift = "90m" }', [
         "x.toml:21: chains[1].homes[1].generation_shift: expected a multiple of data.step, 1h, not 1h30m"]),
@@ -286,7 +286,7 @@ def test_the_last_of_two_overrides_counts(loaded):
         ("chains.3.name=x", "--set chains.3.name=x: '3' is no place in chains, which has 3 from 0"),
         ("chains.-1.name=x", "--set chains.-1.name=x: '-1' is no place in chains, which has 3 from 0"),
         ("chains.²=x", "--set chains.²=x: '²' is no place in chains, which has 3 from 0"),
-        ("market.deep.er=1", "--set market.deep.er: market.deep: is no field: expected one of grid_buy_price, "),
+        ("market.deep.er=1", "--set market.deep.er: market.deep: is no field: expected one of grid_charges, "),
         ("market.rounds=[1", "--set market.rounds: market.rounds: expected a valid integer, unable to parse string "),
         ("scenario=3", "--set scenario: scenario: expected a valid dictionary or instance of ScenarioSection, not 3"),
         ("market.rounds=5\nnodes=3", "--set market.rounds: market.rounds: expected a valid integer, "),

@@ -125,7 +125,7 @@ def _configuration(folder: Path) -> Configuration:
         {
             "scenario": {"name": "one-trade", "seed": 3, "intervals": 1},
             "data": {"file": "data.csv", "forecast_error": 0.05},
-            "market": {"grid_buy_price": 18.9, "grid_sell_price": 3.2},
+            "market": {"grid_charges": 18.9, "grid_pays": 3.2},
             "chains": [
                 {"name": HOME_CHAIN, "parent": PARENT, "homes": ["a1", "a2", "a3", "a4"]},
                 {"name": OTHER_CHAIN, "parent": PARENT, "homes": ["b1", "b2", "b3", "b4"]},

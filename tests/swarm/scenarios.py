@@ -180,7 +180,7 @@ def _market(rng: Random, interval: int, levels: int, connection: int) -> str:
     buy, sell = rng.choice([(18.9, 3.2), (18.9, 3.2), (0.002, 0), (100_000, 0), (5.003, 5.001)])
     return "\n".join(
         [
-            f'\n[market]\ngrid_buy_price = {buy}\ngrid_sell_price = {sell}\ninterval = "{interval}s"',
+            f'\n[market]\ngrid_charges = {buy}\ngrid_pays = {sell}\ninterval = "{interval}s"',
             f'opening = "{opening}s"\ngate = "{gate}s"\ngate_step = "{step}s"',
             f'rounds = {rounds}\nround_length = "{length}s"\ndelegated_rounds = {rng.choice([1, 2, 10, 20])}',
             f'reading_grace = "{rng.choice([1, 5, 30, 120])}s"\nconnection = {connection}',

@@ -15,7 +15,7 @@ def plan(*chains):
     document = {
         "scenario": {"name": "x"},
         "data": {"file": "x.csv"},
-        "market": {"grid_buy_price": 2, "grid_sell_price": 1},
+        "market": {"grid_charges": 2, "grid_pays": 1},
         "chains": sections,
     }
     return plan_of(Configuration.model_validate(document))

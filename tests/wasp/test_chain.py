@@ -519,6 +519,21 @@ def test_an_anchor_that_is_not_accepted_is_attached_again():
     assert {by for _, by, _ in network.ledger.published} == {"m1"}
 
 
+def test_after_a_new_session_with_layer_1_an_accepted_anchor_is_attached_again_until_it_is_confirmed():
+    network = booted()
+    network.ledger.confirmed_after = 10 * MINUTE
+    network.submit("m0", network.request(0, 0))
+    network.run(MINUTE)
+    assert [member for _, member, _ in network.ledger.published] == ["m1"], "accepted: nothing more to do"
+    for name in network.members:
+        network.input(name, network.ledger.synced())
+    since = network.now
+    network.run(QUICK.publication.reattach_after)
+    assert [(at - since, member) for at, member, _ in network.ledger.published[1:]] == [
+        (QUICK.publication.reattach_after, "m1")
+    ]
+
+
 def test_a_member_that_was_away_fetches_the_blocks_that_it_missed():
     network = booted()
     network.kill("m3")

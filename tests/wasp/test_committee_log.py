@@ -168,6 +168,7 @@ def test_an_index_that_ended_needs_no_recovery():
     log = opened()
     log.handle_input(IndexProposed(1), 0)
     log.handle_input(IndexEnded(1), 1)
+    assert log.deadline == 10 * SECOND + 1, "only the vote for the next index has a timer"
     for member in (1, 2, 3):
         hear(log, member, 2, "done", 2)
     assert (log.used, log.deadline) == (2, None)

@@ -83,6 +83,18 @@ def test_an_instance_from_proposals_to_the_signed_anchor():
     assert all(network.nodes[me].status["phase"] == "ended" for me in MEMBERS)  # type: ignore[attr-defined]
 
 
+def test_the_entropy_is_another_for_another_base_and_the_same_for_the_same():
+    drawn = []
+    for base in (BASE, BASE, AnchorReference(OutputId(digest("other base"), 0), 7)):
+        network = network_of(Owner())
+        for me in MEMBERS:
+            network.give(me, propose(base=base))
+        network.run()
+        drawn.append({network.outputs_of(me, ExecutionNeeded)[0].entropy for me in MEMBERS})
+    assert [len(entropies) for entropies in drawn] == [1, 1, 1]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_a_batch_without_requests_wants_none():
     network = network_of(Owner())
     for me in MEMBERS:

@@ -31,7 +31,7 @@ def view_of(scenario: Scenario, recorder: Recorder, chain: str, view: str, *para
 
 def is_drained(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime) -> bool:
     """Whether nothing is open."""
-    if not all(_all_closed(scenario, recorder, name) for name in scenario.chains):
+    if any(view_of(scenario, recorder, name, "open_intervals") for name in scenario.chains):
         return False
     if unsettled_of(scenario, recorder):
         return False
@@ -41,20 +41,10 @@ def is_drained(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime
         chains = [chain for host in hosts if (chain := host.chains.get(name)) is not None]
         if any(chain.active_block.index != recorder.confirmed[name] for chain in chains):
             return False
+        # by its own time, a chain that stands still has nothing open
         if chains and view_of(scenario, recorder, name, "interval", last) not in ("closed", "forgotten"):
             return False
     return True
-
-
-def _all_closed(scenario: Scenario, recorder: Recorder, chain: str) -> bool:
-    """Whether the chain has closed every interval of the market; one that never ran has none.
-
-    The last interval is looked at too: by its own time, a chain that stands still has nothing open.
-    """
-    if scenario.plan.chains[chain].offline:
-        return True
-    last = view_of(scenario, recorder, chain, "interval", scenario.market.intervals - 1)
-    return last in ("closed", "forgotten") and not view_of(scenario, recorder, chain, "open_intervals")
 
 
 def unsettled_of(scenario: Scenario, recorder: Recorder) -> list[dict[str, Any]]:

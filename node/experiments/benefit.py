@@ -10,10 +10,20 @@ that were traded between peers (local or by any level of the hierarchy), and the
 ordered. Both are given. Sums over homes, intervals and microgrids come before the division, so every mean is weighted
 by energy.
 
-Invariant: (gain of producers) + (gain of consumers) = (P_gb - P_gs) x peer-to-peer Wh, whatever the prices were, because
-the local prices only share this sum out. ``benefit_of`` states both sides of it, as ``gain`` and ``joint``.
+That gain is one *on what was ordered*. Orders follow forecasts, and the market has the difference to the reading settled
+with the main grid, also against the home's own side; without a market a forecast error costs nothing, because only what is
+metered counts. With v(x) = the main grid's money for x Wh (P_gs x above zero, P_gb x below: received above zero), for a home
+that ordered o and was metered m:
 
-Imbalances are left out: they are settled with the main grid with a market and without one.
+    imbalance cost = v(m) - v(o) - v(m - o)        net gain = gain - imbalance cost
+                                                            = money for the order + v(m - o) - v(m)
+
+The cost is never negative (v is concave), and zero where the imbalance is on the side of the order. An interval that was
+never metered counts as metered as ordered.
+
+Invariants: (gain of producers) + (gain of consumers) = (P_gb - P_gs) x peer-to-peer Wh, whatever the prices were, because
+the local prices only share this sum out (``benefit_of`` states both sides of it, as ``gain`` and ``joint``); and the net
+gain of all = what all metered energy would have cost with the main grid alone - what all homes paid.
 """
 
 from __future__ import annotations
@@ -70,10 +80,18 @@ def benefit_of(tables: Tables, tariff: Tariff) -> dict[str, Any]:
 
     ``producers`` and ``consumers`` each hold ``wh`` (ordered), ``peer_to_peer_wh``, ``money`` (for the ordered Wh),
     ``mean_price`` of them, ``gain``, and the gain in percent of the grid's money for the peer-to-peer Wh
-    (``percent_of_peer_to_peer``) and for all Wh (``percent_of_all``). ``gain`` is that of both, ``joint`` what it must be.
-    ``chains`` holds the two sides of each microgrid.
+    (``percent_of_peer_to_peer``) and for all Wh (``percent_of_all``); ``imbalance_cost``, ``net_gain``, and that in percent
+    of the grid's money for all ordered Wh (``net_percent_of_all``). ``gain`` is that of both sides, ``joint`` what it must
+    be, ``imbalance_cost`` and ``net_gain`` are of both. ``chains`` holds the two sides of each microgrid.
     """
-    settled = tables.settlements.select("chain", "side", "ordered_wh", "money")
+    settled = [
+        # What was ordered may be kept with a sign; the side says it already.
+        (chain, side, abs(wh), abs(money), _imbalance_cost(side, abs(wh), imbalance, tariff))
+        for chain, side, wh, money, imbalance in tables.settlements.select(
+            "chain", "side", "ordered_wh", "money", "imbalance_wh"
+        )
+        if wh
+    ]
     traded = [
         (chain, side, energy)
         for chain, side, route, energy in tables.trades.select("chain", "side", "route", "energy_wh")
@@ -84,26 +102,39 @@ def benefit_of(tables: Tables, tariff: Tariff) -> dict[str, Any]:
         named = frozenset(chains)
         sides = {}
         for name, side in SIDES.items():
-            # What was ordered may be kept with a sign; the side says it already.
-            rows = [(abs(wh), abs(money)) for chain, of, wh, money in settled if chain in named and of == side and wh]
+            rows = [row for chain, of, *row in settled if chain in named and of == side]
             peer_to_peer = sum(energy for chain, of, energy in traded if chain in named and of == side)
-            ordered, money = sum(wh for wh, _ in rows), sum(money for _, money in rows)
-            sides[name] = _side_of_the_market(side, ordered, peer_to_peer, money, reserve(side, tariff))
+            ordered, money, cost = (sum(row[place] for row in rows) for place in range(3))
+            sides[name] = _side_of_the_market(side, ordered, peer_to_peer, money, cost, reserve(side, tariff))
         return sides
 
-    microgrids = sorted({chain for chain, *_ in settled}, key=natural)
+    microgrids = sorted(set(tables.settlements.column("chain")), key=natural)
     total = both_sides(microgrids)
     bought = total["consumers"]["peer_to_peer_wh"]
     return {
         **total,
-        "gain": total["producers"]["gain"] + total["consumers"]["gain"],
+        **{key: sum(total[side][key] for side in SIDES) for key in ("gain", "imbalance_cost", "net_gain")},
         "joint": (tariff.buy_price - tariff.sell_price) * bought,
         "peer_to_peer_wh": bought,
         "chains": {chain: both_sides([chain]) for chain in microgrids},
     }
 
 
-def _side_of_the_market(side: Side, ordered: int, peer_to_peer: int, money: int, grid_price: int) -> dict[str, Any]:
+def _imbalance_cost(side: Side, ordered: int, imbalance: int | None, tariff: Tariff) -> int:
+    """What it cost to have ordered something else than was metered; none is known: nothing."""
+    signed = ordered if side == ASK else -ordered
+    difference = imbalance or 0
+    return _at_the_grid(signed + difference, tariff) - _at_the_grid(signed, tariff) - _at_the_grid(difference, tariff)
+
+
+def _at_the_grid(energy: int, tariff: Tariff) -> int:
+    """What the main grid pays for Wh above zero; what it charges, below zero, for those below."""
+    return energy * (tariff.sell_price if energy > 0 else tariff.buy_price)
+
+
+def _side_of_the_market(
+    side: Side, ordered: int, peer_to_peer: int, money: int, imbalance_cost: int, grid_price: int
+) -> dict[str, Any]:
     at_the_grid = ordered * grid_price
     gain = money - at_the_grid if side == ASK else at_the_grid - money
     return {
@@ -114,6 +145,9 @@ def _side_of_the_market(side: Side, ordered: int, peer_to_peer: int, money: int,
         "gain": gain,
         "percent_of_peer_to_peer": _percent(gain, peer_to_peer * grid_price),
         "percent_of_all": _percent(gain, at_the_grid),
+        "imbalance_cost": imbalance_cost,
+        "net_gain": gain - imbalance_cost,
+        "net_percent_of_all": _percent(gain - imbalance_cost, at_the_grid),
     }
 
 

@@ -131,11 +131,13 @@ def _tiles(summary: Mapping[str, Any]) -> list[Tile]:
     share = f"{100 * energy / bought:.1f} % of what homes ordered to buy" if bought else "nothing was ordered"
     tiles.append(Tile("traded between homes", f"{kwh(energy, 1)} kWh", share))
     for side, word in (("producers", "received more"), ("consumers", "paid less")):
-        percent = benefit[side]["percent_of_all"]
-        shown = "none" if percent is None else f"{percent:+.1f} %"
-        tiles.append(
-            Tile(f"benefit of {side}", shown, f"{pence(benefit[side]['gain'])} p {word} than with the grid alone")
+        part = benefit[side]
+        shown = [_signed(part[key]) for key in ("percent_of_all", "net_percent_of_all")]
+        note = (
+            f"after imbalances {shown[1]}. {pence(part['gain'])} p {word} on what was ordered than with the grid alone, "
+            f"{pence(part['net_gain'])} p after imbalances"
         )
+        tiles.append(Tile(f"gain of {side} on what was ordered", shown[0], note))
     confirmed = summary.get("latency_us", {}).get("confirmed", {})
     if confirmed.get("p50") is not None:
         note = f"on layer 1, median; p95 {span(confirmed.get('p95'))}"
@@ -145,6 +147,10 @@ def _tiles(summary: Mapping[str, Any]) -> list[Tile]:
         Tile("invariants checked", f"{checks:,}", "times, none broken" if not violations else f"{violations} broken")
     )
     return tiles
+
+
+def _signed(percent: float | None) -> str:
+    return "none" if percent is None else f"{percent:+.1f} %"
 
 
 def _walk_lines(tables: Tables, walk: Sequence[WalkStep]) -> list[WalkLine]:

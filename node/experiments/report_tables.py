@@ -102,9 +102,12 @@ def _benefit(summary: Mapping[str, Any]) -> Listing:
         "ordered, kWh",
         "of it between homes, kWh",
         "mean price, p/kWh",
-        "gain, p",
-        "gain / (grid price × kWh between homes)",
-        "gain / (grid price × all kWh)",
+        "gain on what was ordered, p",
+        "% of the grid's money for kWh between homes",
+        "% of the grid's money for all kWh",
+        "cost of imbalances, p",
+        "net gain, after imbalances, p",
+        "net, % of the grid's money for all kWh",
     )
     groups = [("all", benefit), *benefit["chains"].items()] if benefit["chains"] else []
     rows = [
@@ -116,6 +119,9 @@ def _benefit(summary: Mapping[str, Any]) -> Listing:
             pence(part["gain"]),
             percent(part["percent_of_peer_to_peer"]),
             percent(part["percent_of_all"]),
+            pence(part["imbalance_cost"]),
+            pence(part["net_gain"]),
+            percent(part["net_percent_of_all"]),
         )
         for name, group in groups
         for side in ("producers", "consumers")
@@ -123,9 +129,14 @@ def _benefit(summary: Mapping[str, Any]) -> Listing:
     ]
     relation = "equals" if benefit["gain"] == benefit["joint"] else "DIFFERS FROM"
     note = (
-        "Gain: received more, or paid less, than for the same energy with the main grid alone. The joint gain, "
-        f"{pence(benefit['gain'])} p, {relation} the spread of the grid's prices times the energy between homes, "
-        f"{pence(benefit['joint'])} p. Two percentages, because both definitions are in use."
+        "Gain on what was ordered: received more, or paid less, than for the same orders with the main grid alone. The joint "
+        f"gain, {pence(benefit['gain'])} p, {relation} the spread of the grid's prices times the energy between homes, "
+        f"{pence(benefit['joint'])} p. The first percentage is the gain over what the main grid pays or charges for the Wh "
+        "that were traded between homes. The second is the gain over what it pays or charges for all Wh ordered. A "
+        "producer's reference is what the grid pays, the low price, so more than 100 % is possible. Cost of imbalances: "
+        "what the market's homes paid less received for metering something else than they had ordered, against the same "
+        "metered energy with the grid alone, where a forecast error costs nothing. Net gain, after imbalances: the gain "
+        f"less that cost, {pence(benefit['net_gain'])} p for both sides."
     )
     return Listing("Benefit against the main grid", columns, rows, note=note)
 

@@ -156,14 +156,20 @@ def _market_lines(summary: Mapping[str, Any]) -> list[str]:
         ("ordered, kWh", "wh", 1_000, ".1f"),
         ("of it traded between peers, kWh", "peer_to_peer_wh", 1_000, ".1f"),
         ("mean price, p/kWh", "mean_price", 1_000, ".2f"),
-        ("gain over the main grid, pence", "gain", 1_000_000, ".2f"),
-        ("gain / (grid price x peer kWh), %", "percent_of_peer_to_peer", 1, ".1f"),
-        ("gain / (grid price x all kWh), %", "percent_of_all", 1, ".1f"),
+        ("gain on what was ordered, pence", "gain", 1_000_000, ".2f"),
+        ("  % of grid's money for peer kWh", "percent_of_peer_to_peer", 1, ".1f"),
+        ("  % of grid's money for all kWh", "percent_of_all", 1, ".1f"),
+        ("cost of imbalances, pence", "imbalance_cost", 1_000_000, ".2f"),
+        ("net gain, after imbalances, pence", "net_gain", 1_000_000, ".2f"),
+        ("  % of grid's money for all kWh", "net_percent_of_all", 1, ".1f"),
     )
     lines = ["market                               producers  consumers"]
     for words, key, unit, form in rows:
         cells = ["-" if side[key] is None else format(side[key] / unit, form) for side in (producers, consumers)]
         lines.append(f"  {words:<34}" + "".join(f"{cell:>11}" for cell in cells))
+    gain, net = (f"{summary['benefit'][key] / 1_000_000:,.2f}" for key in ("gain", "net_gain"))
+    lines.append(f"  both: {gain} pence on what was ordered, {net} pence after imbalances")
+    lines.append("  (the grid's money: what it pays producers, what it charges consumers, for the ordered energy)")
     lines.append("clearing price, p/kWh                min    mean     max")
     for chain, prices in summary["prices"].items():
         cells = ["-" if prices[key] is None else f"{prices[key] / 1_000:.2f}" for key in ("min", "mean", "max")]

@@ -1,5 +1,6 @@
 """Benefit and prices: both definitions, and the sum that holds whatever the prices were."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +34,9 @@ def test_both_definitions_of_benefit():
         "gain": 6_800_000,
         "percent_of_peer_to_peer": 212.5,
         "percent_of_all": 212.5,
+        "imbalance_cost": 0,
+        "net_gain": 6_800_000,
+        "net_percent_of_all": 212.5,
     }
     consumers = {
         "wh": 1500,
@@ -42,11 +46,16 @@ def test_both_definitions_of_benefit():
         "gain": 8_900_000,
         "percent_of_peer_to_peer": 47.09,
         "percent_of_all": 31.39,
+        "imbalance_cost": 0,
+        "net_gain": 8_900_000,
+        "net_percent_of_all": 31.39,
     }
     sides = {"producers": producers, "consumers": consumers}
     assert benefit == {
         **sides,
         "gain": 15_700_000,
+        "imbalance_cost": 0,
+        "net_gain": 15_700_000,
         "joint": 15_700_000,
         "peer_to_peer_wh": 1000,
         "chains": {"mg1": sides},
@@ -72,8 +81,60 @@ def test_the_gains_of_both_sides_add_up_to_the_spread_whatever_the_prices(chains
     assert benefit["producers"]["peer_to_peer_wh"] == benefit["consumers"]["peer_to_peer_wh"]
     for side in ("producers", "consumers"):
         parts = [chain[side] for chain in benefit["chains"].values()]
-        for key in ("wh", "peer_to_peer_wh", "money", "gain"):
+        for key in ("wh", "peer_to_peer_wh", "money", "gain", "imbalance_cost", "net_gain"):
             assert sum(part[key] for part in parts) == benefit[side][key]
+
+
+def metered(side: str, ordered: int, imbalance: int, money: int) -> Tables:
+    """One home that ordered something and was metered something else."""
+    tables = Tables()
+    net = (ordered if side == "ask" else -ordered) + imbalance
+    price = TARIFF.sell_price if imbalance > 0 else TARIFF.buy_price
+    tables.settlements.add("mg1", 0, "h", side, ordered, money, 0, 0, net, imbalance, imbalance * price, 0)
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("side", "ordered", "imbalance", "cost"),
+    [
+        ("ask", 1000, 0, 0),
+        ("ask", 1000, 50, 0),  # more of the same is sold at the grid's price with a market and without one
+        ("ask", 1000, -50, 50 * 15_700),  # what was sold and not generated is bought, instead of not being sold
+        ("ask", 1000, -1200, 1000 * 15_700),  # of what is bought, 200 Wh would have been bought anyway
+        ("bid", 1000, -50, 0),
+        ("bid", 1000, 50, 50 * 15_700),
+        ("bid", 1000, 1200, 1000 * 15_700),
+    ],
+)
+def test_an_imbalance_costs_the_spread_where_it_is_against_the_order(side, ordered, imbalance, cost):
+    benefit = benefit_of(metered(side, ordered, imbalance, 10_000 * ordered), TARIFF)
+    gain = 1000 * (6_800 if side == "ask" else 8_900)
+    part = benefit["producers" if side == "ask" else "consumers"]
+    assert (part["gain"], part["imbalance_cost"], part["net_gain"]) == (gain, cost, gain - cost)
+    assert (benefit["gain"], benefit["imbalance_cost"], benefit["net_gain"]) == (gain, cost, gain - cost)
+
+
+def test_a_home_that_ordered_nothing_gains_and_loses_nothing():
+    tables = Tables()
+    tables.settlements.add("mg1", 0, "h", None, 0, 0, 70, 0, -70, -70, -70 * 18_900, 0)
+    benefit = benefit_of(tables, TARIFF)
+    assert (benefit["gain"], benefit["imbalance_cost"], benefit["net_gain"]) == (0, 0, 0)
+    assert list(benefit["chains"]) == ["mg1"]
+
+
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.integers(0, 2**32))
+def test_the_net_gain_of_all_is_what_the_grid_alone_would_have_cost_less_what_the_market_cost(c, h, k, seed):
+    tables = example_tables(chains=c, homes=h, intervals=k, seed=seed)
+    alone = paid = 0
+    for side, money, net, imbalance_money in tables.settlements.select(
+        "side", "money", "metered_wh", "imbalance_money"
+    ):
+        alone -= net * (SELL if net > 0 else BUY)
+        paid += (money if side == "bid" else -money) - imbalance_money
+    benefit = benefit_of(tables, Tariff(BUY, SELL))
+    assert benefit["net_gain"] == alone - paid
+    assert benefit["net_gain"] == benefit["producers"]["net_gain"] + benefit["consumers"]["net_gain"]
+    assert benefit["imbalance_cost"] >= 0
 
 
 def test_the_mean_price_is_weighted_by_energy_and_rounded_half_up():

@@ -144,7 +144,7 @@ def test_every_table_has_headers():
 
 
 def test_the_units_stand_beside_the_numbers():
-    for unit in ("kWh", "p/kWh", "p50", "MB", "gain, p"):
+    for unit in ("kWh", "p/kWh", "p50", "MB", "after imbalances, p"):
         assert unit in parsed().text
 
 

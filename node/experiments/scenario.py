@@ -240,8 +240,9 @@ class Scenario:
         for node in self.plan.ledger_nodes:
             hosts[node] = partial(self._boot_ledger_host, node, neighbours[node])
         for i, home in enumerate(self.plan.homes):
-            server = self.plan.ledger_nodes[i % len(self.plan.ledger_nodes)]
-            hosts[NodeId(home.name)] = partial(self._boot_household, NodeId(home.name), home.chain, server)
+            nearest = i % len(self.plan.ledger_nodes)
+            servers = (*self.plan.ledger_nodes[nearest:], *self.plan.ledger_nodes[:nearest])
+            hosts[NodeId(home.name)] = partial(self._boot_household, NodeId(home.name), home.chain, servers)
         return hosts
 
     def _boot_ledger_host(self, node: NodeId, neighbours: tuple[NodeId, ...], boot: Boot) -> LedgerHost:
@@ -262,9 +263,9 @@ class Scenario:
             tangle.restore([record.value for record in boot.records], boot.now)  # type: ignore[misc]
         return LedgerHost(tangle, LedgerServer(node, tangle.ledger))
 
-    def _boot_household(self, node: NodeId, home_chain: str, server: NodeId, boot: Boot) -> Household:
+    def _boot_household(self, node: NodeId, home_chain: str, servers: tuple[NodeId, ...], boot: Boot) -> Household:
         chains = [self._boot_chain(node, self.chains[chain.name], boot) for chain in self.plan.memberships(node)]
-        client = LedgerClient(node, server, tuple(chain.id for chain in chains))
+        client = LedgerClient(node, servers, tuple(chain.id for chain in chains))
         prosumer = None
         if chains and chains[0].name == home_chain:
             series = self.series[node]

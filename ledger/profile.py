@@ -13,11 +13,12 @@ parameter                        value               origin
 ``parent_age_max``               30 min              the parents' age check
 ``tip_age_max``                  29 min              the tips' grace period
 ``pow_difficulty``               21 bits             deployed in 0.8.0 to 0.9.0
-``pow_rate_thousandths``         0                   as deployed; the research specification suggests 100 to 1000
+``pow_rate_thousandths``         100                 the research specification's lowest suggestion; deployed was 0
 ``pow_window``                   10 s                the specification's lower end
 ===============================  ==================  ===================================================================
 
-Departures: activity blocks go at ``activity_interval`` only while the issuer sees an unconfirmed payload, else at
+Departures: proof of work adapts to the issuer's rate, as specified and never deployed (a rate of 0 is what was);
+activity blocks go at ``activity_interval`` only while the issuer sees an unconfirmed payload, else at
 ``idle_interval``; a node that has voted changes its mind only after ``settling`` (see the module on finality); the
 grade *low* (25 %) is not told.
 """
@@ -62,7 +63,7 @@ class Profile(Frozen):
     """How old a tip is still selected: parents keep some room to their own limit."""
     pow_difficulty: int = 21
     """Zero bits of any block's proof of work."""
-    pow_rate_thousandths: int = 0
+    pow_rate_thousandths: int = 100
     """gamma: bits more per block of the issuer in its last window, in thousandths."""
     pow_window: Duration = 10 * SECOND
     """w: over which an issuer's blocks are counted."""

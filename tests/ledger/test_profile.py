@@ -12,7 +12,7 @@ def test_the_deployed_profile_has_the_deployed_numbers():
     profile = PROFILES["goshimmer-0.8"]
     assert (profile.strong_parents, profile.activity_parents, profile.activity_interval) == (2, 8, 2 * SECOND)
     assert (profile.accepted_percent, profile.confirmed_percent) == (45, 67)
-    assert (profile.pow_difficulty, profile.pow_rate_thousandths, profile.parent_age_max) == (21, 0, 30 * MINUTE)
+    assert (profile.pow_difficulty, profile.pow_rate_thousandths, profile.parent_age_max) == (21, 100, 30 * MINUTE)
 
 
 def test_an_adapted_profile_does_not_bear_the_name_of_the_deployed_one():

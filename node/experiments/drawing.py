@@ -139,12 +139,12 @@ def route_label(route: str) -> str:
     return {"local": "within the microgrid", "grid": "main grid", "imbalance": "imbalance, main grid"}.get(route, route)
 
 
-def day_axis(axes: Axes, hours_per_interval: float, intervals: int) -> None:
-    """The common horizontal axis: hours since the first delivery interval began."""
-    end = max(1, intervals) * hours_per_interval
-    axes.set_xlim(-0.03 * end - 0.02, end * 1.01)
-    step = next((step for limit, step in DAY_TICKS if end <= limit), None)
-    if end >= 2 and step:
+def day_axis(axes: Axes, start: float, end: float) -> None:
+    """The common horizontal axis: hours of the run."""
+    length = end - start
+    axes.set_xlim(start - 0.03 * length - 0.02, end + 0.01 * length)
+    step = next((step for limit, step in DAY_TICKS if length <= limit), None)
+    if length >= 2 and step:
         axes.xaxis.set_major_locator(MultipleLocator(step))
 
 

@@ -1,14 +1,16 @@
 """The figures of a day: net energy of the microgrids, clearing prices, energy by route.
 
 Each takes the tables of a run and gives a ``Drawing``; what a table lacks is left out, and a figure without any content
-says so in its place. The horizontal axis of a day is the start of delivery, in hours since the first delivery interval
-began: markets are held before delivery, and a price stands where its energy flows.
+says so in its place. The horizontal axis is the run's own clock, in hours: that of the walk, and of the instants at which
+faults are injected. Markets are held before delivery; what belongs to an interval stands where its energy flows, from
+``first_delivery`` + k intervals on.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -18,7 +20,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from ledger.kernel.encoding import Frozen
-from ledger.kernel.instant import HOUR, Duration
+from ledger.kernel.instant import HOUR, Duration, Instant
 from market.orders import ASK, BID
 from market.units import Tariff
 from node.experiments.benefit import GRID, chains_of
@@ -36,25 +38,47 @@ from node.experiments.drawing import (
 )
 from node.experiments.tables import Tables
 
+BARS_AT_DELIVERY = "hours of the run; bars stand at delivery"
 PANELS_MAX = 12
 """Chains with a panel of their own in a figure: more would not fit on a page of paper."""
 
 
 class Market(Frozen):
-    """What the figures must know of the scenario: the main grid's prices and the length of a delivery interval."""
+    """What the figures must know of the scenario: the main grid's prices, when energy flows, and what was done to the run."""
 
     tariff: Tariff
     interval: Duration
+    first_delivery: Instant = 0
+    faults: tuple[Instant, ...] = ()
 
     @property
     def hours(self) -> float:
         """The length of an interval in hours."""
         return self.interval / HOUR
 
+    def starts(self, interval: int) -> float:
+        """When the energy of an interval begins to flow, in hours of the run."""
+        return (self.first_delivery + interval * self.interval) / HOUR
+
+    def middle(self, interval: int) -> float:
+        """The middle of a delivery interval, in hours of the run."""
+        return self.starts(interval) + self.hours / 2
+
+    def draw_axis(self, axes: Axes, intervals: int) -> None:
+        """The horizontal axis of so many intervals, with a thin mark at each instant of an injected fault."""
+        marks = sorted({at / HOUR for at in self.faults})
+        ends = [self.starts(0), self.starts(max(1, intervals)), *marks]
+        day_axis(axes, min(ends), max(ends))
+        for mark in marks:
+            axes.axvline(mark, **FAULT_MARK)
+
+
+FAULT_MARK: dict[str, Any] = {"color": light("accent"), "linewidth": 0.8, "linestyle": (0, (1, 1.5)), "zorder": 1.5}
+
 
 def day_figures(tables: Tables, market: Market) -> list[Drawing]:
-    """The figures, in the order of the report."""
-    return [net_energy(tables, market), energy_by_route(tables, market), clearing_prices(tables, market)]
+    """The figures of energy, in the order of the report."""
+    return [net_energy(tables, market), energy_by_route(tables, market)]
 
 
 def chain_colours(tables: Tables) -> Colours:
@@ -84,12 +108,12 @@ def net_energy(tables: Tables, market: Market) -> Drawing:
         figure, axes = panels(len(chains), 1.15 if len(chains) <= 4 else 0.95, 1 if len(chains) <= 4 else 2)
         for place, chain in zip(axes, chains, strict=False):
             colour = chain_colours(tables)[chain]
-            _draw_net_energy(place, supply[chain], demand[chain], market.hours, colour)
-            day_axis(place, market.hours, intervals_of(tables))
+            _draw_net_energy(place, supply[chain], demand[chain], market, colour)
+            market.draw_axis(place, intervals_of(tables))
             place.set_title(chain, color=colour, weight="bold", pad=3)
         if chains:
-            _legend_above(figure, _net_energy_legend())
-            figure.supxlabel("start of delivery, hours of the run", fontsize=9)
+            legend_above(figure, [*_net_energy_legend(), *fault_legend(market)])
+            figure.supxlabel(BARS_AT_DELIVERY, fontsize=9)
             figure.supylabel("kWh per interval", fontsize=9)
         else:
             empty_note(axes[0], "no interval was settled")
@@ -100,13 +124,13 @@ def net_energy(tables: Tables, market: Market) -> Drawing:
     ]
     caption = (
         "Net energy of the microgrids as metered, generation less load. Bars add up the homes with a surplus (above zero) "
-        f"and with a deficit (below); the line is their sum.{_left_out(len(supply))}"
+        f"and with a deficit (below); the line is their sum.{left_out(len(supply))}"
     )
     return finished(figure, "net-energy", caption, f"Net energy per microgrid and interval. {'; '.join(totals)}.")
 
 
-def _draw_net_energy(place: Axes, supply: dict[int, int], demand: dict[int, int], hours: float, colour: str) -> None:
-    starts = [interval * hours for interval in supply]
+def _draw_net_energy(place: Axes, supply: dict[int, int], demand: dict[int, int], market: Market, colour: str) -> None:
+    hours, starts = market.hours, [market.starts(interval) for interval in supply]
     above, below = [wh / 1000 for wh in supply.values()], [-wh / 1000 for wh in demand.values()]
     middle = [start + hours / 2 for start in starts]
     place.bar(middle, above, 0.86 * hours, color=light("supply"))
@@ -124,97 +148,6 @@ def _net_energy_legend() -> list[Line2D | Patch]:
         Patch(facecolor=light("supply"), label="homes with a surplus"),
         Patch(facecolor=light("demand"), edgecolor=light("paper"), hatch="////", label="homes with a deficit"),
         Line2D([], [], color=light("ink"), linewidth=1.7, label="microgrid, net"),
-    ]
-
-
-# --------------------------------------------------------------------------------------------------------------- prices
-
-
-def clearing_prices(tables: Tables, market: Market) -> Drawing:
-    """One panel per chain: clearing prices, and the tentative prices of the rounds on the way to them."""
-    cleared: dict[str, list[tuple[int, int, bool]]] = {chain: [] for chain, _ in chains_of(tables)}
-    for chain, interval, price, supply, demand in tables.clearings.select(
-        "chain", "interval", "price", "supply_wh", "demand_wh"
-    ):
-        if price is not None:
-            cleared[chain].append((interval, price, demand > supply))
-    chains = [chain for chain in cleared if cleared[chain]][:PANELS_MAX]
-    colours = chain_colours(tables)
-    with rc_context(STYLE):
-        figure, axes = panels(len(chains), 1.75, 2)
-        for place, chain in zip(axes, chains, strict=False):
-            _draw_rounds(place, tables, chain, market.hours, colours[chain])
-            _draw_prices(place, cleared[chain], market, colours[chain])
-            day_axis(place, market.hours, intervals_of(tables))
-            place.set_title(chain, color=colours[chain], weight="bold", pad=3)
-        if chains:
-            _draw_grid_prices(axes, market)
-            _legend_above(figure, _price_legend())
-            figure.supxlabel("start of delivery, hours of the run", fontsize=9)
-            figure.supylabel("p/kWh", fontsize=9)
-        else:
-            empty_note(axes[0], "nothing was matched, so there is no price")
-    ranges = [
-        f"{chain}: {min(p for _, p, _ in cleared[chain]) / 1000:.2f} to {max(p for _, p, _ in cleared[chain]) / 1000:.2f}"
-        for chain in chains
-    ]
-    caption = (
-        "Clearing prices between what the main grid pays and what it charges. Faint: the tentative prices of the bidding "
-        "rounds, from left to right towards the clearing price. No mark: one side of the market was empty."
-        f"{_left_out(sum(map(bool, cleared.values())))}"
-    )
-    return finished(figure, "prices", caption, f"Clearing prices in pence per kWh. {'; '.join(ranges)}.")
-
-
-def _draw_rounds(place: Axes, tables: Tables, chain: str, hours: float, colour: str) -> None:
-    rows = [
-        (interval, number, price)
-        for of, interval, number, price in tables.rounds.select("chain", "interval", "round", "price")
-        if of == chain and price is not None
-    ]
-    last = max((number for _, number, _ in rows), default=1)
-    where = [(interval + 0.5 - 0.45 * (last - number) / max(1, last - 1)) * hours for interval, number, _ in rows]
-    prices = [price / 1000 for *_, price in rows]
-    place.plot(where, prices, linestyle="", marker="o", markersize=1.7, color=colour, alpha=0.42, markeredgewidth=0)
-
-
-def _draw_prices(place: Axes, prices: Sequence[tuple[int, int, bool]], market: Market, colour: str) -> None:
-    for scarce, marker in ((True, "^"), (False, "v")):
-        some = [((interval + 0.5) * market.hours, price / 1000) for interval, price, short in prices if short == scarce]
-        place.plot(
-            [at for at, _ in some],
-            [price for _, price in some],
-            linestyle="",
-            marker=marker,
-            markersize=5.5,
-            color=colour,
-            markeredgecolor=light("paper"),
-            markeredgewidth=0.5,
-        )
-
-
-def _draw_grid_prices(axes: Sequence[Axes], market: Market) -> None:
-    buy, sell = market.tariff.buy_price / 1000, market.tariff.sell_price / 1000
-    room = 0.2 * (buy - sell)
-    for place in axes:
-        place.set_ylim(sell - room, buy + room)
-        for price in (buy, sell):
-            place.axhline(price, color=light("ink"), linewidth=0.9, linestyle=(0, (5, 2)))
-        for price, word, side in ((buy, "charges", "bottom"), (sell, "pays", "top")):
-            height = price + (room / 4 if side == "bottom" else -room / 4)
-            text = f"main grid {word} {price:g}"
-            place.text(0.99, height, text, transform=place.get_yaxis_transform(), ha="right", va=side, fontsize=7.5)
-
-
-def _price_legend() -> list[Line2D | Patch]:
-    marks = (
-        ("^", 5.5, 1.0, "cleared, demand above supply"),
-        ("v", 5.5, 1.0, "cleared, supply above demand"),
-        ("o", 2.5, 0.5, "tentative, by round"),
-    )
-    return [
-        Line2D([], [], linestyle="", color=light("ink"), marker=marker, markersize=size, alpha=alpha, label=label)
-        for marker, size, alpha, label in marks
     ]
 
 
@@ -237,7 +170,7 @@ def energy_by_route(tables: Tables, market: Market) -> Drawing:
             floor = [0.0] * count
             for route in routes:
                 heights = [sign * energy[route, side][interval] / 1000 for interval in range(count)]
-                middle = [(interval + 0.5) * market.hours for interval in range(count)]
+                middle = [market.middle(interval) for interval in range(count)]
                 place.bar(middle, heights, 0.86 * market.hours, bottom=floor, **route_look(route))
                 floor = [below + height for below, height in zip(floor, heights, strict=True)]
         if routes:
@@ -246,7 +179,8 @@ def energy_by_route(tables: Tables, market: Market) -> Drawing:
             if sum(label.startswith("between") for label in labels) == 1:
                 labels = ["between microgrids" if label.startswith("between") else label for label in labels]
             looks = zip(labels, routes, strict=True)
-            _legend_above(figure, [Patch(label=label, **route_look(route)) for label, route in looks])
+            handles = [Patch(label=label, **route_look(route)) for label, route in looks]
+            legend_above(figure, [*handles, *fault_legend(market)])
         else:
             empty_note(place, "nothing was traded")
     totals = [
@@ -269,9 +203,9 @@ def _route_rank(route: str) -> tuple[int, int]:
 def _label_route_axes(place: Axes, market: Market, count: int) -> None:
     place.axhline(0, color=light("ink"), linewidth=0.9)
     place.set_ylabel("kWh per interval")
-    place.set_xlabel("start of delivery, hours of the run")
+    place.set_xlabel(BARS_AT_DELIVERY)
     place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))
-    day_axis(place, market.hours, count)
+    market.draw_axis(place, count)
     place.margins(y=0.12)
     for text, height, side in (("bought", 0.985, "top"), ("sold", 0.015, "bottom")):
         place.text(0.006, height, text, transform=place.transAxes, va=side, weight="bold")
@@ -280,7 +214,8 @@ def _label_route_axes(place: Axes, market: Market, count: int) -> None:
 # ------------------------------------------------------------------------------------------------------------- in common
 
 
-def _legend_above(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
+def legend_above(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
+    """The legend of a figure, above its panels."""
     figure.legend(
         handles=list(handles),
         loc="outside upper left",
@@ -289,5 +224,11 @@ def _legend_above(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
     )
 
 
-def _left_out(count: int) -> str:
+def fault_legend(market: Market) -> list[Line2D | Patch]:
+    """What the thin marks mean, where there are any."""
+    return [Line2D([], [], label="fault injected", **FAULT_MARK)] if market.faults else []
+
+
+def left_out(count: int) -> str:
+    """A sentence for the caption, when there are more chains than panels."""
     return f" Only the first {PANELS_MAX} of {count} chains are shown." if count > PANELS_MAX else ""

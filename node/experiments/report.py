@@ -24,10 +24,12 @@ of the tables (Wh, micro-pence, micro-pence per Wh, microseconds); a key that is
 ``prices``            as ``node.experiments.benefit.prices_of`` gives it; computed from the tables when missing
 ``benefit``           as ``node.experiments.benefit.benefit_of`` gives it; computed from the tables when missing
 ``warnings``          what is legal and probably not meant, one text each
+``faults``            what was injected: the instant and a text, each
 ====================  ========================================================================================
 
-Of the manifest: ``configuration`` (the resolved one; the main grid's prices and the interval's length come from there) and
-``versions``. The same input gives the same page, byte for byte: no date is on it.
+Of the manifest: ``configuration`` (the resolved one; the main grid's prices come from there), ``first_delivery_us`` and
+``interval_us`` (when energy flows, by the run's clock), ``weight_percent`` (of the validators: ``accepted``, ``confirmed``)
+and ``versions``. The same input gives the same page, byte for byte: no date is on it.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, StrictUndefined
 
 from ledger.kernel.encoding import Frozen
@@ -46,6 +49,7 @@ from node.experiments.benefit import benefit_of, prices_of
 from node.experiments.drawing import PALETTE
 from node.experiments.figures import Market, chain_colours, day_figures
 from node.experiments.latency_figure import latency
+from node.experiments.price_figure import clearing_prices
 from node.experiments.report_tables import Listing, clock, kwh, pence, span, summary_tables, words
 from node.experiments.tables import Tables
 from node.experiments.tangle_picture import tangle_picture
@@ -77,13 +81,13 @@ def render_report(
     tables: Tables, summary: Mapping[str, Any], manifest: Mapping[str, Any], walk: Sequence[WalkStep] = ()
 ) -> str:
     """The page. Without a ``walk`` the trade that shows most is looked up in the tables."""
-    market = market_of(manifest)
+    market = msgspec.structs.replace(market_of(manifest), faults=tuple(at for at, _ in summary.get("faults", ())))
     summary = {
         "prices": prices_of(tables),
         "benefit": benefit_of(tables, market.tariff),
         **summary,
     }
-    drawn = (*day_figures(tables, market), latency(tables), tangle_picture(tables))
+    drawn = (*day_figures(tables, market), clearing_prices(tables, market), latency(tables), tangle_picture(tables))
     drawings = {drawing.name: drawing for drawing in drawn}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(Path(__file__).with_name(TEMPLATE).read_text(encoding="utf-8"))
@@ -96,6 +100,7 @@ def render_report(
         walk=_walk_lines(tables, list(walk) or choose_walk(tables)),
         violations=list(summary.get("violations", ())),
         warnings=list(summary.get("warnings", ())),
+        faults=[(clock(at), what) for at, what in summary.get("faults", ())],
         versions=_versions(manifest),
         configuration=_flat(manifest.get("configuration", {})),
         light={colour: value for colour, (value, _) in PALETTE.items()},
@@ -104,10 +109,11 @@ def render_report(
 
 
 def market_of(manifest: Mapping[str, Any]) -> Market:
-    """The prices and the interval of the resolved configuration."""
+    """The prices of the resolved configuration, and when energy flows."""
     section = manifest["configuration"]["market"]
     buy, sell = (price_of(str(section[field])) for field in ("grid_charges", "grid_pays"))
-    return Market(Tariff(buy, sell), parse_duration(section.get("interval", "1h")))
+    interval = manifest.get("interval_us") or parse_duration(section.get("interval", "1h"))
+    return Market(Tariff(buy, sell), interval, manifest.get("first_delivery_us", 0))
 
 
 def _facts(tables: Tables, summary: Mapping[str, Any]) -> list[tuple[str, str]]:

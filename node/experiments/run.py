@@ -51,6 +51,12 @@ class Outcome:
             "scenario": self.scenario.network,
             "seed": self.scenario.seed,
             "digest": self.summary["digest"],
+            "first_delivery_us": self.scenario.market.first_delivery,
+            "interval_us": self.scenario.market.interval_length,
+            "weight_percent": {
+                "accepted": self.scenario.profile.accepted_percent,
+                "confirmed": self.scenario.profile.confirmed_percent,
+            },
             "configuration": self.scenario.configuration.model_dump(mode="json"),
             "versions": versions(),
             "tables": {table.name: len(table.rows) for table in self.tables},

@@ -4,7 +4,8 @@ Keys: ``digest``, ``seed``, ``scenario``, ``simulated_us``, ``energy_wh``, ``mon
 ``latency_us`` (of orders, from their submission to each stage, as their household sees it), ``chains``, ``missed_gates``
 (``home``: orders submitted before and executed after the gate; ``chain``: residuals that did not reach their parent in time),
 ``returned`` (residuals that expired or were refused), ``assumed_readings``, ``debts``, ``unsettled``, ``layer1``,
-``traffic``, ``invariants`` (how often each was checked), ``violations``, ``warnings``, ``transcript``.
+``traffic``, ``invariants`` (how often each was checked), ``violations``, ``warnings``, ``faults`` (what the configuration
+had injected: the instant and a text, each), ``transcript``.
 
 Percentiles are nearest-rank: a value that occurred, the smallest that at least so many per cent don't exceed.
 """
@@ -12,8 +13,10 @@ Percentiles are nearest-rank: a value that occurred, the smallest that at least 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
+from node.configuration import FaultSection
 from node.experiments.benefit import benefit_of, prices_of
 from node.experiments.drain import unsettled_of, view_of
 from node.experiments.recorder import Recorder
@@ -22,7 +25,7 @@ from node.simulated.runtime import SimulatedRuntime
 
 STAGES = ("in_batch", "decided", "anchored", "confirmed")
 PERCENTILES = (50, 95, 99)
-UNSETTLED_SHOWN = 20
+UNSETTLED_SHOWN, FAULTS_SHOWN = 20, 10
 """Entries in the text; the JSON object has all."""
 
 
@@ -76,6 +79,7 @@ def summarise(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime)
         "invariants": dict(recorder.invariants.checked),
         "violations": list(recorder.invariants.violations),
         "warnings": list(scenario.warnings),
+        "faults": [[fault.at, fault_text(fault)] for fault in scenario.configuration.faults],
         "transcript": runtime.transcript.hex(),
     }
 
@@ -103,6 +107,19 @@ def _chains(scenario: Scenario, recorder: Recorder) -> dict[str, dict[str, int]]
     }
 
 
+def fault_text(fault: FaultSection) -> str:
+    """An injected fault in words."""
+    match fault.kind:
+        case "partition":
+            return f"partition: {' | '.join(', '.join(group) for group in fault.groups)}"
+        case "heal":
+            return "heal: every host reaches every other again"
+        case "pause":
+            return f"pause of {', '.join(fault.nodes)} for {fault.duration / 1e6:g} s"
+        case _:
+            return f"{fault.kind} of {', '.join(fault.nodes)}"
+
+
 def _debts(scenario: Scenario, recorder: Recorder) -> dict[str, int]:
     return {account: debt for name in scenario.chains for account, debt in view_of(scenario, recorder, name, "debts")}
 
@@ -113,7 +130,8 @@ def _debts(scenario: Scenario, recorder: Recorder) -> dict[str, int]:
 def summary_text(summary: Mapping[str, Any]) -> str:
     """The summary for a terminal: at most 100 columns."""
     energy, money = summary["energy_wh"], summary["money_micropence"]
-    lines = [f"{summary['scenario']}, seed {summary['seed']}: {_hours(summary['simulated_us'])} of simulated time", ""]
+    lines = [f"{summary['scenario']}, seed {summary['seed']}: {_hours(summary['simulated_us'])} of simulated time"]
+    lines += [*_fault_lines(summary), ""]
     lines += ["energy                                kWh"]
     words = {
         "demand": "demand (gross)", "generation": "generation (gross)", "self_consumed": "consumed where generated",
@@ -135,6 +153,20 @@ def summary_text(summary: Mapping[str, Any]) -> str:
     lines += [f"warning: {warning}" for warning in summary["warnings"]]
     lines.append(f"digest: {summary['digest']}")
     return "\n".join(lines)
+
+
+def _fault_lines(summary: Mapping[str, Any]) -> list[str]:
+    faults = summary["faults"]
+    lines = [f"faults injected: {len(faults)}"] if faults else []
+    lines += ["  " + shorten(f"{_clock(at)} {what}", 98, placeholder=" ...") for at, what in faults[:FAULTS_SHOWN]]
+    if len(faults) > FAULTS_SHOWN:
+        lines.append(f"  and {len(faults) - FAULTS_SHOWN} more")
+    return lines
+
+
+def _clock(at: int) -> str:
+    seconds = at // 1_000_000
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
 def _parts(invariants: Mapping[str, int]) -> list[list[tuple[str, int]]]:

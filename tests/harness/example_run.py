@@ -206,6 +206,9 @@ def example_manifest(seed: int = 1) -> dict[str, Any]:
             "market": {"grid_charges": "18.9", "grid_pays": "3.2", "interval": "1h"},
         },
         "seed": seed,
+        "first_delivery_us": FIRST_DELIVERY,
+        "interval_us": HOUR,
+        "weight_percent": {"accepted": 45, "confirmed": 67},
         "versions": versions(),
         "digest": "5a" * 32,
     }

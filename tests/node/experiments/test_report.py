@@ -354,3 +354,24 @@ def test_what_is_unsettled_is_counted_however_it_is_told(unsettled):
     tables, summary = example()
     listing = summary_tables(tables, summary | {"unsettled": unsettled}, market_of(example_manifest()))["settled"]
     assert ("unsettled at the end", "2") in listing.rows
+
+
+# --------------------------------------------------------------------------------------------- the clock, and what was done
+
+
+def test_figures_have_the_clock_of_the_run():
+    market = market_of({**example_manifest(), "first_delivery_us": 90 * 60 * 10**6, "interval_us": 30 * 60 * 10**6})
+    assert [market.starts(0), market.starts(3), market.middle(1)] == [1.5, 3.0, 2.25]
+    assert parsed().text.count("hours of the run; bars stand at delivery") == 2
+    assert parsed().text.count("hours of the run; marks stand at delivery") == 1
+
+
+def test_injected_faults_stand_at_the_top_and_in_the_figures_of_the_day():
+    tables = example_tables(chains=2, homes=3, intervals=12)
+    faults = [[7_200_000_000, "crash of home1"], [7_500_000_000, "restart of home1"]]
+    page = Page(render_report(tables, example_summary(tables) | {"faults": faults}, example_manifest()))
+    assert page.faults == []
+    assert "2 faults were injected , by the run's clock 02:00:00.000 crash of home1 02:05:00.000" in page.text
+    assert page.text.index("crash of home1") < page.text.index("Energy of all homes")
+    assert page.text.count("fault injected") == 3
+    assert "injected" not in parsed().text

@@ -2,7 +2,8 @@
 
 import pytest
 
-from node.experiments.summary import UNSETTLED_SHOWN, percentile, summary_text
+from node.configuration import FaultSection
+from node.experiments.summary import FAULTS_SHOWN, UNSETTLED_SHOWN, fault_text, percentile, summary_text
 from tests.harness.small_run import run_small
 
 
@@ -52,3 +53,32 @@ def test_a_latency_that_nobody_reached_is_a_dash(summary):
     nothing = dict.fromkeys(summary["latency_us"]["confirmed"])
     text = summary_text({**summary, "latency_us": {**summary["latency_us"], "confirmed": nothing}})
     assert "  confirmed                           -        -        -" in text
+
+
+def test_the_text_names_the_injected_faults_and_counts_the_rest(summary):
+    assert "fault" not in summary_text(summary).split("energy")[0]
+    faults = [[(7_200 + i) * 10**6, f"crash of {'a' * 100}{i}"] for i in range(FAULTS_SHOWN + 2)]
+    text = summary_text({**summary, "faults": [[61_000_000, "crash of a1"], *faults]})
+    assert f"faults injected: {FAULTS_SHOWN + 3}\n  00:01:01 crash of a1\n  02:00:00 crash of" in text
+    assert "  and 3 more\n" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        ({"kind": "crash", "nodes": ["a", "b"]}, "crash of a, b"),
+        ({"kind": "restart", "nodes": ["a"]}, "restart of a"),
+        ({"kind": "pause", "nodes": ["a"], "duration": "1500ms"}, "pause of a for 1.5 s"),
+        ({"kind": "partition", "groups": [["a", "b"], ["c"]]}, "partition: a, b | c"),
+        ({"kind": "heal"}, "heal: every host reaches every other again"),
+    ],
+)
+def test_a_fault_in_words(fault, text):
+    assert fault_text(FaultSection.model_validate({"at": "1h", **fault})) == text
+
+
+def test_the_text_says_the_gain_on_orders_beside_the_one_after_imbalances(summary):
+    benefit = {**summary["benefit"], "gain": 5_000_000_000, "net_gain": 4_500_000_000}
+    text = summary_text({**summary, "benefit": benefit})
+    assert "both: 5,000.00 pence on what was ordered, 4,500.00 pence after imbalances" in text

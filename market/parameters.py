@@ -22,7 +22,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ledger.kernel.encoding import Frozen
-from ledger.kernel.instant import MINUTE, SECOND, Duration, Instant
+from ledger.kernel.instant import MINUTE, SECOND, Duration, Instant, format_duration
 from ledger.kernel.rejection import require
 from market.bidders.bidder import Bidder, Session
 from market.bidders.paper import PaperBidder
@@ -102,8 +102,8 @@ class MarketParameters(Frozen):
     def warnings(self, confirmation_expected: Duration) -> tuple[str, ...]:
         """Gates so close together that residuals will miss them, given the expected confirmation time of layer 1."""
         return tuple(
-            f"the gates of levels {level} and {level + 1} are {lower - upper} microseconds apart, "
-            f"at least {2 * confirmation_expected} expected: twice the time of a confirmation"
+            f"the gates of levels {level} and {level + 1} are {format_duration(lower - upper)} apart, "
+            f"at least {format_duration(2 * confirmation_expected)} expected: twice the time of a confirmation"
             for level, (lower, upper) in enumerate(pairwise(self.gates))
             if lower - upper < 2 * confirmation_expected
         )
@@ -136,10 +136,13 @@ class MarketPlace(Frozen):
 def _problems(market: MarketParameters) -> list[str]:
     gates, span = market.gates, market.rounds * market.round_length
     checks = [
-        (market.interval_length >= 1, f"interval_length is {market.interval_length} microseconds, at least 1 expected"),
+        (
+            market.interval_length >= 1,
+            f"interval_length is {format_duration(market.interval_length)}, more than 0s expected",
+        ),
         (market.intervals >= 1, f"intervals is {market.intervals}, at least 1 expected"),
         (market.rounds >= 1, f"rounds is {market.rounds}, at least 1 expected"),
-        (market.round_length >= 1, f"round_length is {market.round_length} microseconds, at least 1 expected"),
+        (market.round_length >= 1, f"round_length is {format_duration(market.round_length)}, more than 0s expected"),
         (
             1 <= market.delegated_rounds <= ROUNDS_MAX,
             f"delegated_rounds is {market.delegated_rounds}, 1 to {ROUNDS_MAX} expected",
@@ -149,9 +152,12 @@ def _problems(market: MarketParameters) -> list[str]:
             f"the grid's buy price is {market.tariff.buy_price}, at most {PRICE_MAX} expected",
         ),
         (market.tolerance >= 0, f"tolerance is {market.tolerance}, at least 0 expected"),
-        (market.reading_grace >= 1, f"reading_grace is {market.reading_grace} microseconds, at least 1 expected"),
-        (market.residual_grace >= 1, f"residual_grace is {market.residual_grace} microseconds, at least 1 expected"),
-        (market.clock_margin >= 0, f"clock_margin is {market.clock_margin} microseconds, at least 0 expected"),
+        (market.reading_grace >= 1, f"reading_grace is {format_duration(market.reading_grace)}, more than 0s expected"),
+        (
+            market.residual_grace >= 1,
+            f"residual_grace is {format_duration(market.residual_grace)}, more than 0s expected",
+        ),
+        (market.clock_margin >= 0, f"clock_margin is {format_duration(market.clock_margin)}, at least 0s expected"),
         (market.debt_max >= 0, f"debt_max is {market.debt_max} micro-pence, at least 0 expected"),
         (market.intervals_kept >= 1, f"intervals_kept is {market.intervals_kept}, at least 1 expected"),
         (1 <= len(gates) <= LEVELS_MAX, f"gates has {len(gates)} levels, 1 to {LEVELS_MAX} expected"),
@@ -160,19 +166,24 @@ def _problems(market: MarketParameters) -> list[str]:
     if not gates:
         return problems
     if any(lower <= upper for lower, upper in pairwise(gates)):
-        problems.append(f"gates is {gates}, falling numbers expected: a parent's gate is later than its children's")
+        problems.append(
+            f"the gates are {', '.join(map(format_duration, gates))} before delivery, falling spans expected: "
+            "a parent's gate is later than its children's"
+        )
     if gates[-1] < 0:
-        problems.append(f"the last gate is {-gates[-1]} microseconds after delivery begins, not after it expected")
+        problems.append(f"the last gate is {format_duration(-gates[-1])} after delivery begins, not after it expected")
     if market.opening < gates[0] + span:
         problems.append(
-            f"opening is {market.opening} microseconds before delivery, at least {gates[0] + span} expected: "
-            f"{market.rounds} rounds of {market.round_length} before the gate at {gates[0]}"
+            f"opening is {format_duration(market.opening)} before delivery, at least {format_duration(gates[0] + span)} "
+            f"expected: {market.rounds} rounds of {format_duration(market.round_length)} before the gate at "
+            f"{format_duration(gates[0])}"
         )
     if market.opening - gates[-1] > market.interval_length:
         problems.append(
-            f"the market takes {market.opening - gates[-1]} microseconds from its opening to its last gate, "
-            f"at most {market.interval_length} expected: one interval"
+            f"the market takes {format_duration(market.opening - gates[-1])} from its opening to its last gate, "
+            f"at most {format_duration(market.interval_length)} expected: one interval"
         )
     if market.first_delivery < market.opening:
-        problems.append(f"first_delivery is {market.first_delivery}, at least {market.opening} expected: the opening")
+        first, opening = format_duration(market.first_delivery), format_duration(market.opening)
+        problems.append(f"first_delivery is {first}, at least {opening} expected: the opening")
     return problems

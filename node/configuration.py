@@ -22,11 +22,13 @@ from pydantic import (
 )  # fmt: skip
 
 from ledger.kernel.instant import Duration as Microseconds
+from ledger.kernel.instant import format_duration
 from ledger.kernel.rejection import Rejected
 from market.units import price_of
 
 _UNITS = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
 _DURATION = re.compile(r"(?:[0-9]{1,18}(?:us|ms|s|m|h|d))+")
+_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]+)?")
 _DURATION_PART = re.compile(r"([0-9]+)(us|ms|s|m|h|d)")
 DURATION_MAX: Microseconds = 3660 * _UNITS["d"]
 """Ten years: longer than any series of readings, and instants stay far from the bounds of their encoding."""
@@ -42,13 +44,15 @@ class FieldProblem(NamedTuple):
 
     field: FieldPath
     message: str
+    rests_on: tuple[FieldPath, ...] = ()
+    """Other fields that were looked at: when one of them is wrong by itself, this is no problem yet."""
 
 
 class ConfigurationError(Exception):
     """The configuration, or a file that it names, can't be used. ``problems`` has one line, or one field, per problem."""
 
     def __init__(self, problems: Sequence[str | FieldProblem]) -> None:
-        super().__init__("\n".join(problem if isinstance(problem, str) else str(problem[:]) for problem in problems))
+        super().__init__("\n".join(problem if isinstance(problem, str) else str(problem[:2]) for problem in problems))
         self.problems = tuple(problems)
 
 
@@ -62,7 +66,12 @@ def parse_duration(text: object) -> Microseconds:
         if duration > DURATION_MAX:
             raise ValueError(f"expected a duration of at most {format_duration(DURATION_MAX)}, not {text!r}")
         return duration
-    raise ValueError(f'expected a duration such as "90s", "1h30m" or "25ms", not {text!r}')
+    hint = ""
+    if isinstance(text, str) and _DURATION.fullmatch("".join(text.split())):
+        hint = f' (no blanks: "{"".join(text.split())}")'
+    elif _NUMBER.fullmatch(str(text).strip()):
+        hint = " (add a unit: d, h, m, s, ms or us)"
+    raise ValueError(f'expected a duration such as "90s", "1h30m" or "25ms", not {text!r}{hint}')
 
 
 def _parse_positive(text: object) -> Microseconds:
@@ -70,16 +79,6 @@ def _parse_positive(text: object) -> Microseconds:
     if duration == 0:
         raise ValueError(f"expected a duration above zero, not {text!r}")
     return duration
-
-
-def format_duration(duration: Microseconds) -> str:
-    """The shortest text that ``parse_duration`` reads back as this duration."""
-    parts, rest = [], duration
-    for unit, size in _UNITS.items():
-        number, rest = divmod(rest, size)
-        if number:
-            parts.append(f"{number}{unit}")
-    return "".join(parts) or "0s"
 
 
 def _parse_price(value: object) -> Decimal:

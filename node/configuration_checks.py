@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from ledger.access import ACCESS_PATH
 from ledger.booking import TANGLE_PATH
-from ledger.kernel.instant import DAY
+from ledger.kernel.instant import DAY, format_duration
 from ledger.profile import PROFILES
 from market.hierarchy import AUCTION
 from market.parameters import LEVELS_MAX
@@ -21,13 +21,13 @@ from node.configuration import (
     FaultSection,
     FieldPath,
     FieldProblem,
-    format_duration,
 )
 from wasp.core_contracts.accounts import ACCOUNTS, OUTBOX_ACCOUNT
 from wasp.core_contracts.blocklog import BLOCKLOG
 from wasp.core_contracts.governance import GOVERNANCE
 from wasp.core_contracts.root import ROOT
 
+_NODES: FieldPath = ("ledger", "nodes")
 RESERVED = frozenset(
     {UTILITY, AUCTION, ACCOUNTS, BLOCKLOG, GOVERNANCE, ROOT, OUTBOX_ACCOUNT, str(ACCESS_PATH[0]), str(TANGLE_PATH[0])}
 )
@@ -53,41 +53,61 @@ def field_problems(configuration: Configuration) -> list[FieldProblem]:
 
 def chain_problems(chains: Sequence[ChainSection], taken: Sequence[str] = ()) -> Iterator[FieldProblem]:
     """What is wrong with the tree of chains, and with names, of which some are taken."""
-    parents = {chain.name: chain.parent for chain in chains}
     named = dict.fromkeys(taken)
     for i, chain in enumerate(chains):
-        place: FieldPath = ("chains", i)
-        names: list[tuple[FieldPath, str]] = [((*place, "name"), chain.name)]
-        names += [((*place, "homes", j), home.name) for j, home in enumerate(chain.homes)]
+        names: list[tuple[FieldPath, str]] = [(("chains", i, "name"), chain.name)]
+        names += [(("chains", i, "homes", j), home.name) for j, home in enumerate(chain.homes)]
         for field, name in names:
             if name in RESERVED:
                 yield FieldProblem(
                     field, f"{name!r} has another meaning: expected none of {', '.join(sorted(RESERVED))}"
                 )
             elif name in named:
-                yield FieldProblem(field, f"{name!r} is used twice: expected a name that no other chain or host has")
+                yield FieldProblem(
+                    field, f"{name!r} is used twice: expected a name that no other chain or host has", (_NODES,)
+                )
             named[name] = None
-        yield from _place_problems(place, chain, parents)
+    tree = list(_tree_problems(chains))
+    yield from tree
+    if not tree:  # else a chain can seem to have no children because they name their parent wrongly
+        yield from _place_problems(chains)
+    for i, chain in enumerate(chains):
+        if chain.homes and chain.committee_size is not None and chain.committee_size != len(chain.homes):
+            members = f"expected {len(chain.homes)}, or no size: all homes of a microgrid are members of its committee"
+            yield FieldProblem(("chains", i, "committee_size"), members, (("chains", i, "homes"),))
 
 
-def _place_problems(place: FieldPath, chain: ChainSection, parents: dict[str, str | None]) -> Iterator[FieldProblem]:
-    if chain.parent is not None and chain.parent not in parents:
-        known = ", ".join(name for name in parents if name != chain.name)
-        yield FieldProblem((*place, "parent"), f"{chain.parent!r} is no chain: expected one of {known}")
-    is_parent = chain.name in parents.values()
-    if bool(chain.homes) == is_parent:
-        what = "both homes and child chains" if is_parent else "neither homes nor child chains"
-        yield FieldProblem(place, f"{chain.name!r} has {what}: expected exactly one of them")
-    above = chains_above(chain.name, parents)
-    if chain.name in above:
-        yield FieldProblem(
-            (*place, "parent"), f"{chain.name!r} is its own ancestor: expected a chain above it, or none"
-        )
-    elif len(above) >= LEVELS_MAX:
-        yield FieldProblem((*place, "parent"), f"{len(above)} chains above each other: expected less than {LEVELS_MAX}")
-    if chain.homes and chain.committee_size is not None and chain.committee_size != len(chain.homes):
-        members = f"expected {len(chain.homes)}, or no size: all homes of a microgrid are members of its committee"
-        yield FieldProblem((*place, "committee_size"), members)
+def _tree_problems(chains: Sequence[ChainSection]) -> Iterator[FieldProblem]:
+    """Parents that are none, circles of chains (each told once), and trees that are too high."""
+    parents = {chain.name: chain.parent for chain in chains}
+    names: tuple[FieldPath, ...] = tuple(("chains", i, "name") for i in range(len(chains)))
+    ways: tuple[FieldPath, ...] = tuple(("chains", i, "parent") for i in range(len(chains)))
+    circles: set[str] = set()
+    for i, chain in enumerate(chains):
+        field: FieldPath = ("chains", i, "parent")
+        if chain.parent is not None and chain.parent not in parents:
+            known = ", ".join(name for name in parents if name != chain.name)
+            yield FieldProblem(field, f"{chain.parent!r} is no chain: expected one of {known}", names)
+        above = chains_above(chain.name, parents)
+        if chain.name in above and chain.name not in circles:
+            circles.update(above)
+            expected = f"{chain.name!r} is its own ancestor: expected a chain above it, or none"
+            yield FieldProblem(field, expected, (*names, *ways))
+        elif chain.name not in above and len(above) >= LEVELS_MAX:
+            expected = f"{len(above)} chains above each other: expected less than {LEVELS_MAX}"
+            yield FieldProblem(field, expected, (*names, *ways))
+
+
+def _place_problems(chains: Sequence[ChainSection]) -> Iterator[FieldProblem]:
+    """A chain has homes, or children. This rests on all fields of all chains: a misspelt one may have been the parent's."""
+    parents = {chain.parent for chain in chains}
+    for i, chain in enumerate(chains):
+        is_parent = chain.name in parents
+        if bool(chain.homes) == is_parent:
+            what = "both homes and child chains" if is_parent else "neither homes nor child chains"
+            yield FieldProblem(
+                ("chains", i), f"{chain.name!r} has {what}: expected exactly one of them", (("chains",),)
+            )
 
 
 def chains_above(name: str, parents: dict[str, str | None]) -> list[str]:
@@ -102,10 +122,11 @@ def chains_above(name: str, parents: dict[str, str | None]) -> list[str]:
 
 def _data_problems(configuration: Configuration) -> Iterator[FieldProblem]:
     data, interval = configuration.data, configuration.market.interval
-    step = format_duration(data.step)
+    step, rests_on = format_duration(data.step), (("data", "step"),)
     if data.step % interval:
         given = format_duration(interval)
-        yield FieldProblem(("market", "interval"), f"expected a whole fraction of data.step, {step}, not {given}")
+        expected = f"expected a whole fraction of data.step, {step}, not {given}"
+        yield FieldProblem(("market", "interval"), expected, rests_on)
     for i, chain in enumerate(configuration.chains):
         shifts: list[tuple[FieldPath, int]] = [(("chains", i, "generation_shift"), chain.generation_shift)]
         shifts += [
@@ -114,17 +135,20 @@ def _data_problems(configuration: Configuration) -> Iterator[FieldProblem]:
         for field, shift in shifts:
             if shift % data.step:
                 given = format_duration(shift)
-                yield FieldProblem(field, f"expected a multiple of data.step, {step}, not {given}")
+                yield FieldProblem(field, f"expected a multiple of data.step, {step}, not {given}", rests_on)
     if data.forecast == "persistence" and DAY // interval < 2:
-        yield FieldProblem(("data", "forecast"), "persistence: expected at least two intervals per day")
+        expected = "persistence: expected at least two intervals per day"
+        yield FieldProblem(("data", "forecast"), expected, (("market", "interval"),))
 
 
 def _market_problems(configuration: Configuration) -> Iterator[FieldProblem]:
     market = configuration.market
-    buy, sell = price_of(market.grid_charges), price_of(market.grid_pays)
-    if buy - sell < 2:
+    charges, pays = price_of(market.grid_charges), price_of(market.grid_pays)
+    if charges - pays < 2:
         expected = f"expected at least 0.002 p/kWh less than grid_charges, {market.grid_charges}"
-        yield FieldProblem(("market", "grid_pays"), f"{expected}, not {market.grid_pays}")
+        yield FieldProblem(
+            ("market", "grid_pays"), f"{expected}, not {market.grid_pays}", (("market", "grid_charges"),)
+        )
 
 
 def _ledger_problems(configuration: Configuration) -> Iterator[FieldProblem]:
@@ -133,23 +157,27 @@ def _ledger_problems(configuration: Configuration) -> Iterator[FieldProblem]:
         known = ", ".join(sorted(PROFILES))
         yield FieldProblem(("ledger", "profile"), f"no profile is named {ledger.profile!r}: expected one of {known}")
     if bool(ledger.links) != (ledger.topology == "given"):
-        yield FieldProblem(("ledger", "topology"), 'expected links with the topology "given", and only with it')
+        expected = 'expected links with the topology "given", and only with it'
+        yield FieldProblem(("ledger", "topology"), expected, (("ledger", "links"),))
     for i, link in enumerate(ledger.links):
         if not (1 <= min(link) < max(link) <= ledger.nodes):
             expected = f"expected two different nodes from 1 to {ledger.nodes}"
-            yield FieldProblem(("ledger", "links", i), f"{expected}, not {list(link)}")
+            yield FieldProblem(("ledger", "links", i), f"{expected}, not {list(link)}", (_NODES,))
 
 
 def _network_problems(configuration: Configuration) -> Iterator[FieldProblem]:
     network = configuration.network
     for field in ("matrix", "placement"):
         if getattr(network, field) and network.model != "matrix":
-            yield FieldProblem(("network", field), f'expected only with model = "matrix", not with "{network.model}"')
+            expected = f'expected only with model = "matrix", not with "{network.model}"'
+            yield FieldProblem(("network", field), expected, (("network", "model"),))
 
 
 def _fault_problems(configuration: Configuration) -> Iterator[FieldProblem]:
     homes = [home.name for chain in configuration.chains for home in chain.homes]
     hosts = dict.fromkeys([*ledger_node_names(configuration), *homes])
+    known = f"expected a home, or tangle1 to tangle{configuration.ledger.nodes}"
+    named_by: tuple[FieldPath, ...] = (_NODES, *(("chains", i, "homes") for i in range(len(configuration.chains))))
     for i, fault in enumerate(configuration.faults):
         place: FieldPath = ("faults", i)
         named: list[tuple[FieldPath, str]] = [((*place, "nodes", j), node) for j, node in enumerate(fault.nodes)]
@@ -158,9 +186,7 @@ def _fault_problems(configuration: Configuration) -> Iterator[FieldProblem]:
         ]
         for field, node in named:
             if node not in hosts:
-                yield FieldProblem(
-                    field, f"{node!r} is no host: expected a home, or tangle1 to tangle{configuration.ledger.nodes}"
-                )
+                yield FieldProblem(field, f"{node!r} is no host: {known}", named_by)
         yield from _kind_problems(place, fault)
 
 
@@ -171,6 +197,6 @@ def _kind_problems(place: FieldPath, fault: FaultSection) -> Iterator[FieldProbl
     for field, is_needed in needed.items():
         if bool(getattr(fault, field)) != is_needed:
             verb = "is missing: expected with" if is_needed else "has no meaning: expected none with"
-            yield FieldProblem((*place, field), f'{verb} kind = "{fault.kind}"')
+            yield FieldProblem((*place, field), f'{verb} kind = "{fault.kind}"', ((*place, "kind"),))
     if fault.kind == "partition" and len(fault.groups) == 1:
-        yield FieldProblem((*place, "groups"), "expected two groups or more")
+        yield FieldProblem((*place, "groups"), "expected two groups or more", ((*place, "kind"),))

@@ -12,27 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from node.configuration import (
-    NAME_EXPECTED,
-    ChainSection,
-    Configuration,
-    ConfigurationError,
-    FaultSection,
-    FieldPath,
-    FieldProblem,
-    HomeSection,
-    Section,
-)  # fmt: skip
-from node.configuration_checks import chain_problems, field_problems
+from node.configuration import Configuration, ConfigurationError, FieldPath, FieldProblem
+from node.configuration_checks import field_problems
+from node.configuration_schema import read_document
 from node.toml_lines import line_of
 
 Way = tuple[str, ...]
 """The keys of an override, from the outside in."""
 _SYNTAX_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
-_ELEMENTS: dict[str, type[Section]] = {"chains": ChainSection, "homes": HomeSection, "faults": FaultSection}
-"""What the lists of tables hold."""
 
 
 class ConfigurationFile:
@@ -62,16 +49,13 @@ def open_configuration(path: Path, overrides: Sequence[str] = (), seed: int | No
             overridden.append(_override(document, override))
         except ValueError as error:
             problems.append(f"--set {override}: {error}")
-    configuration = None
-    try:
-        configuration = Configuration.model_validate(document)
-        problems += field_problems(configuration)
-    except ValidationError as error:
-        problems += [_problem(item) for item in error.errors()]
-        problems += _tree_problems(document)
-    if problems or configuration is None:
+    reading = read_document(document)
+    problems += reading.problems
+    if reading.configuration is not None:
+        problems += [problem for problem in field_problems(reading.configuration) if reading.is_sound(problem)]
+    if problems or reading.configuration is None:
         raise _placed(path, text, overridden, problems)
-    return ConfigurationFile(path, text, overridden, configuration)
+    return ConfigurationFile(path, text, overridden, reading.configuration)
 
 
 def load_configuration(path: Path, overrides: Sequence[str] = (), seed: int | None = None) -> Configuration:
@@ -97,15 +81,6 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise ConfigurationError([f"{path}:1: expected TOML: too many brackets within each other"]) from None
 
 
-def _tree_problems(document: dict[str, Any]) -> list[FieldProblem]:
-    """What is wrong with the tree of chains, where it can be told although something else is wrong too."""
-    try:
-        chains = TypeAdapter(tuple[ChainSection, ...]).validate_python(document.get("chains", ()))
-    except ValidationError:
-        return []
-    return list(chain_problems(chains))
-
-
 def _placed(
     path: Path, text: str, overridden: Sequence[Way], problems: Sequence[str | FieldProblem]
 ) -> ConfigurationError:
@@ -121,36 +96,10 @@ def _describe(path: Path, text: str, overridden: Sequence[Way], field: FieldPath
     """The problem of a field in one line, with file and line, or with the override that it came by."""
     dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in field).lstrip(".")
     texts = tuple(str(part) for part in field)
-    by = [way for way in overridden if way[: len(texts)] == texts[: len(way)]]
+    by = [way for way in overridden if texts and way[: len(texts)] == texts[: len(way)]]
     place = f"--set {'.'.join(by[-1])}" if by else f"{path}:{line_of(text, field)}"
-    return f"{place}: {dotted}: {message}"
-
-
-def _problem(item: Any) -> FieldProblem:
-    """The field and the problem of an error of the schema, in this project's words."""
-    field = tuple(item["loc"])
-    given = item.get("input")
-    match item["type"]:
-        case "missing":
-            return FieldProblem(field, "is missing: expected a value")
-        case "extra_forbidden":
-            return FieldProblem(field, f"is no field: expected one of {', '.join(_fields_beside(field))}")
-        case "value_error":
-            return FieldProblem(field, str(item["msg"]).removeprefix("Value error, "))
-        case "string_pattern_mismatch":
-            return FieldProblem(field, f"expected {NAME_EXPECTED}, not {given!r}")
-    message = str(item["msg"]).replace("Input should be", "expected")
-    shown = f", not {given!r}" if isinstance(given, str | int | float) else f", not {type(given).__name__}"
-    return FieldProblem(field, message + shown)
-
-
-def _fields_beside(field: FieldPath) -> list[str]:
-    """The fields that the table around this field may have."""
-    section: type[Section] = Configuration
-    for part in field[:-1]:
-        if isinstance(part, str):
-            section = _ELEMENTS.get(part) or section.model_fields[part].annotation  # type: ignore[assignment]
-    return list(section.model_fields)
+    named = field and not (by and by[-1] == texts)
+    return f"{place}: {dotted}: {message}" if named else f"{place}: {message}"
 
 
 def _override(document: dict[str, Any], override: str) -> Way:

@@ -17,6 +17,18 @@ MINUTE: Duration = 60 * SECOND
 HOUR: Duration = 60 * MINUTE
 DAY: Duration = 24 * HOUR
 
+_UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND, "us": MICROSECOND}
+
+
+def format_duration(duration: Duration) -> str:
+    """The duration for people, in the largest units: "1h30m"."""
+    parts, rest = [], abs(duration)
+    for unit, size in _UNITS.items():
+        number, rest = divmod(rest, size)
+        if number:
+            parts.append(f"{number}{unit}")
+    return ("-" if duration < 0 else "") + ("".join(parts) or "0s")
+
 
 def earliest(*instants: Instant | None) -> Instant | None:
     """The earliest of the instants that exist; none when none does (a parent's deadline is this of its children's)."""

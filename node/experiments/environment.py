@@ -34,11 +34,12 @@ from node.simulated.network import NetworkParameters
 
 @contextmanager
 def blaming(*field: str) -> Iterator[None]:
-    """What is rejected inside is told as a problem of this field."""
+    """What is rejected inside is told as a problem of this field; of a market, all its problems one by one."""
     try:
         yield
     except Rejected as rejected:
-        raise ConfigurationError([FieldProblem(field, rejected.detail)]) from None
+        details = rejected.detail.split("; ") if rejected.code == "bad_market" else [rejected.detail]
+        raise ConfigurationError([FieldProblem(field, detail) for detail in details]) from None
 
 
 def ledger_profile(configuration: Configuration) -> Profile:

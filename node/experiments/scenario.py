@@ -168,7 +168,10 @@ class Scenario:
         for home, energies in series.items():
             for k, (load, generation) in enumerate(zip(energies.load, energies.generation, strict=True)):
                 if abs(generation - load) > market.connection:
-                    found = f"{home} has a net of {generation - load} Wh in interval {k}, expected at least that much"
+                    found = (
+                        f"{home} has a net of {generation - load} Wh in interval {k}, at most {market.connection} expected: "
+                        "raise market.connection, or check data.unit"
+                    )
                     raise ConfigurationError([FieldProblem(("market", "connection"), found)])
         return series
 
@@ -334,6 +337,7 @@ class Scenario:
         skew = section.clock_skew
         skews = {host: SkewedClock(stream(self.seed, "clock", host).randint(-skew, skew)) for host in hosts if skew}
         network = network_parameters(self.configuration, tuple(hosts), self.folder, self.hardware)
+        self.proof_of_work = ProofOfWork(self._pow_kind, self.hardware.hash_rate)
         return SimulatedRuntime(
             self.seed,
             hosts,
@@ -341,7 +345,7 @@ class Scenario:
             Wire(),
             hardware=self.hardware if section.cpu else None,
             disk=DiskParameters(self.hardware.fsync, self.hardware.disk_rate) if section.disk else None,
-            effects={PowNeeded: ProofOfWork(self._pow_kind, self.hardware.hash_rate)},
+            effects={PowNeeded: self.proof_of_work},
             observer=observer,
             faults=scheduled_faults(self.configuration),
             skews=skews,

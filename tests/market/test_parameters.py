@@ -26,31 +26,31 @@ def test_the_calendar_counts_back_from_the_delivery():
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"interval_length": 0}, "interval_length is 0 microseconds, at least 1"),
+        ({"interval_length": 0}, "interval_length is 0s, more than 0s expected"),
         ({"intervals": 0}, "intervals is 0, at least 1"),
         ({"rounds": 0}, "rounds is 0, at least 1"),
-        ({"round_length": 0}, "round_length is 0 microseconds, at least 1"),
+        ({"round_length": 0}, "round_length is 0s, more than 0s expected"),
         ({"delegated_rounds": 0}, "delegated_rounds is 0, 1 to 20"),
         ({"delegated_rounds": 21}, "delegated_rounds is 21, 1 to 20"),
         ({"tariff": Tariff(10**8 + 1, 0)}, "the grid's buy price is 100000001, at most 100000000"),
         ({"tolerance": -1}, "tolerance is -1, at least 0"),
-        ({"reading_grace": 0}, "reading_grace is 0 microseconds, at least 1"),
-        ({"residual_grace": 0}, "residual_grace is 0 microseconds, at least 1"),
-        ({"clock_margin": -1}, "clock_margin is -1 microseconds, at least 0"),
+        ({"reading_grace": 0}, "reading_grace is 0s, more than 0s expected"),
+        ({"residual_grace": 0}, "residual_grace is 0s, more than 0s expected"),
+        ({"clock_margin": -1}, "clock_margin is -1us, at least 0s"),
         ({"debt_max": -1}, "debt_max is -1 micro-pence, at least 0"),
         ({"intervals_kept": 0}, "intervals_kept is 0, at least 1"),
         ({"gates": ()}, "gates has 0 levels, 1 to 16"),
         ({"gates": tuple(range(17, 0, -1))}, "gates has 17 levels, 1 to 16"),
-        ({"gates": (MINUTE, MINUTE)}, "falling numbers expected"),
-        ({"gates": (MINUTE, -1)}, "the last gate is 1 microseconds after delivery begins"),
+        ({"gates": (MINUTE, MINUTE)}, "the gates are 1m, 1m before delivery, falling spans expected"),
+        ({"gates": (MINUTE, -1)}, "the last gate is 1us after delivery begins"),
         (
             {"opening": 23 * MINUTE - 1},
-            "at least 1380000000 expected: 3 rounds of 60000000 before the gate at 1200000000",
+            "opening is 22m59s999ms999us before delivery, at least 23m expected: 3 rounds of 1m before the gate at 20m",
         ),
-        ({"first_delivery": 30 * MINUTE - 1}, "first_delivery is 1799999999, at least 1800000000"),
+        ({"first_delivery": 30 * MINUTE - 1}, "first_delivery is 29m59s999ms999us, at least 30m"),
         (
             {"opening": 80 * MINUTE + 1, "first_delivery": 2 * HOUR},
-            "the market takes 3600000001 microseconds from its opening to its last gate, at most 3600000000",
+            "the market takes 1h1us from its opening to its last gate, at most 1h",
         ),
     ],
 )
@@ -89,8 +89,8 @@ def test_gates_closer_than_two_confirmations_are_worth_a_warning():
     market = market_of(3)
     assert market.warnings(MINUTE) == ()
     assert market.warnings(MINUTE + 1) == tuple(
-        f"the gates of levels {level} and {level + 1} are 120000000 microseconds apart, "
-        "at least 120000002 expected: twice the time of a confirmation"
+        f"the gates of levels {level} and {level + 1} are 2m apart, "
+        "at least 2m2us expected: twice the time of a confirmation"
         for level in (0, 1)
     )
 

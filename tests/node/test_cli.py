@@ -99,7 +99,7 @@ def files_in_the_way(folder):
     return [
         (folder / "none.toml", "can't be read: No such file or directory"),
         (folder, "can't be read: Is a directory"),
-        (folder / "empty.toml", ":1: scenario: is missing"),
+        (folder / "empty.toml", ':1: [scenario] with name = "..." is missing'),
         (folder / "binary.toml", "expected"),
     ]
 
@@ -117,23 +117,30 @@ LATER = [
     ("data.file=none.csv", "{folder}/none.csv: can't be read: No such file or directory"),
     (
         "data.first_row=4",
-        "--set data.first_row: data.first_row: {folder}/readings.csv has 4 rows of data; rows 4 to 4 are",
+        "--set data.first_row: {folder}/readings.csv has 4 rows of data; rows 4 to 4 are",
     ),
     ("data.load_column={home}.up", "{folder}/readings.csv:1: column 'a1.up' is missing: expected it once"),
-    ("market.connection=2999", "--set market.connection: market.connection: a1 has a net of 3000 Wh in interval 0"),
-    ("market.gate=1m", "--set market.gate: market"),
+    (
+        "market.connection=2999",
+        "--set market.connection: a1 has a net of 3000 Wh in interval 0, at most 2999 expected: raise ",
+    ),
+    ("market.gate=1m", "--set market.gate: market: the last gate is 2m after delivery begins, not after it expected\n"),
+    (
+        "market.gate=2h",
+        "--set market.gate: market: opening is 20m before delivery, at least 2h2m expected: 2 rounds of 1m before the gate ",
+    ),
     (
         "hardware.profile=mainframe",
-        "--set hardware.profile: hardware.profile: no profile is named 'mainframe'; known are",
+        "--set hardware.profile: no profile is named 'mainframe'; known are",
     ),
-    ("hardware.profile=mine.toml", "--set hardware.profile: hardware.profile: {folder}/mine.toml: "),
-    ("network={model='matrix', matrix='moon'}", "--set network: network: no table is named 'moon'; known are"),
-    ("network={model='matrix', placement=['moon']}", "--set network: network: tangle1 is in 'moon'; one of"),
+    ("hardware.profile=mine.toml", "--set hardware.profile: {folder}/mine.toml: "),
+    ("network={model='matrix', matrix='moon'}", "--set network: no table is named 'moon'; known are"),
+    ("network={model='matrix', placement=['moon']}", "--set network: tangle1 is in 'moon'; one of"),
     (
         "ledger={topology='given', links=[[1,2],[3,4]]}",
         "--set ledger: ledger.links: expected links that connect all nodes",
     ),
-    ("ledger={pow_rate=1.0}", "--set ledger: ledger: goshimmer-0.8 with "),
+    ("ledger={pow_rate=1.0}", "--set ledger: goshimmer-0.8 with "),
 ]
 
 

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from ledger.kernel.instant import format_duration
 from node.configuration import (
     DURATION_MAX,
     Configuration,
     DataSection,
     HomeSection,
     MarketSection,
-    format_duration,
     parse_duration,
 )
 

@@ -46,7 +46,8 @@ def run_seed(seed: int, keep: Path | None) -> tuple[int, str, list[str]]:
             return seed, f"{life.story}, raised", [traceback.format_exc(limit=-8)]
     told = f"{life.story}, drained after {verdict.settled_after_us / 6e7:.0f} min" if verdict.drained else life.story
     missed, unsettled = verdict.summary["missed_gates"], len(verdict.summary["unsettled"])
-    told += f", {verdict.events} events, missed {missed['home']}/{missed['chain']}, "
+    undone = sum(chain["undone"] for chain in verdict.summary["chains"].values())
+    told += f", {verdict.events} events, undone {undone}, missed {missed['home']}/{missed['chain']}, "
     told += f"returned {verdict.summary['returned']}, debts {len(verdict.summary['debts'])}, unsettled {unsettled}"
     return seed, f"{told}, {process_time() - began:.1f} s", list(verdict.problems)
 

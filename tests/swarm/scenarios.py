@@ -25,8 +25,8 @@ HOMES_MAX = 12
 LEAVES_MAX = 6
 MINUTE = 60
 HEALED = ("calm", "minority", "any", "all at once", "layer 1", "pauses", "partitions", "mixed")
-STORIES = (*HEALED, "minority", "any", "mixed", "offline", "dead")
-"""What goes wrong; only the last two for good."""
+STORIES = (*HEALED, "minority", "any", "mixed", "dead node", "offline", "dead")
+"""What goes wrong; only the last three for good, and of these only the last two cost a chain its life."""
 Outage = tuple[float, float, str]
 """From when until when, in seconds, a host is down."""
 
@@ -82,7 +82,7 @@ def draw(seed: int) -> Life:
     connection = rng.choice([25_000, 25_000, 25_000, 1, 1_000, 10**9])
     homes = [home for chain in chains for home in chain.homes]
     readings = _readings(rng, homes, -(-intervals // parts), connection)
-    nodes = rng.choice([1, 2, 3, 4, 4, 5])
+    nodes = 4 if story == "dead node" else rng.choice([1, 2, 3, 4, 4, 5])
     text = "\n".join(
         [
             f'[scenario]\nname = "swarm{seed}"\nseed = {seed}\nintervals = {intervals}\ndrain_max = "40m"',
@@ -200,7 +200,7 @@ def _market(rng: Random, interval: int, levels: int, connection: int) -> str:
 
 def _layer1(rng: Random, nodes: int) -> str:
     lines = [f"\n\n[ledger]\nnodes = {nodes}"]
-    topologies = ["complete", "complete", "ring", "watts-strogatz"] if nodes > 2 else ["complete"]
+    topologies = ["complete", "complete", "ring", "watts-strogatz"] if nodes in (3, 5) else ["complete", "ring"]
     lines.append(f'topology = "{rng.choice(topologies)}"\nneighbours = 2')
     if rng.random() < 0.08:
         lines.append(f'pow = "ground"\npow_difficulty = {rng.randint(0, 8)}')
@@ -249,6 +249,8 @@ def _faults(rng: Random, story: str, plan: Plan, span: int) -> Iterator[str]:
                 yield from _down(_outages(rng, homes, span, rng.randint(1, 12)))
             case "layer 1":
                 yield from _down(_outages(rng, plan.ledger_nodes, span, rng.randint(1, 5)))
+            case "dead node" if len(plan.ledger_nodes) == 4:  # the others are connected, and weigh enough
+                yield _fault(rng.uniform(0, span), "crash", f'nodes = ["{rng.choice(plan.ledger_nodes)}"]')
             case "all at once":
                 at, rest = rng.uniform(0, span), rng.uniform(0, 120)
                 hosts = homes if rng.random() < 0.5 else list(plan.hosts)

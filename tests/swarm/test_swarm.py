@@ -5,10 +5,18 @@ import pytest
 from tests.swarm.scenarios import STORIES, draw
 from tests.swarm.verdict import judge
 
-SEEDS = (1, 2, 3, 5)
+SEEDS = (6, 9, 10, 15, 21, 37, 43, 48, 62)
+ONCE_FOUND = {
+    3: "homes and utility without a token: an anchor of no tokens, messages that could not leave",
+    8: "a residual that its parent chain refuses as late",
+    44: "the same, with members that crash",
+    39: "two seconds from host to host: no subscription was ever answered in time; and a layer-1 node that is gone for good",
+    50: "a layer-1 node that is gone for good, and with it what its clients knew",
+}
+"""What these seeds showed when they failed."""
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [*SEEDS, *ONCE_FOUND])
 def test_whatever_happens_everything_adds_up_and_settles(seed, tmp_path):
     verdict = judge(draw(seed), tmp_path)
     assert verdict.problems == (), f"to see it again: .venv/bin/python -m tests.swarm --seeds {seed}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.kernel.automaton import NodeId
-from ledger.kernel.instant import Instant
+from ledger.kernel.instant import Duration, Instant
 from market.hierarchy import AUCTION
 from market.orders import ASK
 from node.experiments.home_accounts import HomeAccounts
@@ -51,6 +51,8 @@ class MarketRecorder:
         """By chain, as the contract counts: orders of homes executed too late, missed gates of the chain's residuals, assumed
         readings.
         """
+        self.final_after: dict[str, list[Duration]] = {name: [] for name in scenario.chains}
+        """From the clearing of each interval to the instant its shares were confirmed by layer 1, by microgrid."""
         self.missed_gates = 0
         """Orders of homes that were submitted before the gate, and executed after it."""
 
@@ -78,7 +80,7 @@ class MarketRecorder:
         for k, interval in list(live.items()):
             self._read_bidding(chain, level, k, interval, state, block.timestamp)
             if self._scenario.plan.chains[chain].homes:
-                self._read_settlement(chain, k, interval, state)
+                self._read_settlement(now, chain, k, interval, state)
             if self._view(chain, state, "interval", k) in ("closed", "forgotten"):
                 del live[k]
         self.counters[chain] = self._view(chain, state, "counters")
@@ -107,13 +109,14 @@ class MarketRecorder:
             price, supply, demand, matched, _ = clearing
             self._tables.clearings.add(chain, level, k, price, supply, demand, matched, timestamp)
             self._invariants.cleared(chain, k, clearing)
-            interval.cleared = True
+            interval.cleared, interval.cleared_at = True, timestamp
 
-    def _read_settlement(self, chain: str, k: int, interval: _Interval, state: State) -> None:
+    def _read_settlement(self, now: Instant, chain: str, k: int, interval: _Interval, state: State) -> None:
         routes, metering = self._view(chain, state, "summary", k)
         homes = [home.name for home in self._scenario.plan.chains[chain].homes]
         if routes is not None and not interval.settled:
             interval.settled = True
+            self.final_after[chain].append(now - interval.cleared_at)
             self._note_routes(routes)
             prices = self._level_prices(chain, k, state)
             for home in homes:
@@ -185,11 +188,12 @@ class MarketRecorder:
 class _Interval:
     """What was already read of an interval on one chain."""
 
-    __slots__ = ("cleared", "metered", "rounds", "settled", "shares")
+    __slots__ = ("cleared", "cleared_at", "metered", "rounds", "settled", "shares")
 
     def __init__(self) -> None:
         self.rounds = 0
         self.cleared = False
+        self.cleared_at: Instant = 0
         self.settled = False
         self.metered = False
         self.shares: dict[str, Share] = {}

@@ -50,6 +50,8 @@ class Recorder:
         self.confirmed: dict[str, int] = dict.fromkeys(scenario.chains, 0)
         """State index of the newest confirmed chain block, by chain."""
         self.confirmed_states: dict[str, State] = {name: setup.state for name, setup in scenario.chains.items()}
+        self.gas = 0
+        """Of the requests in confirmed chain blocks."""
         self.faults: list[tuple[Instant, NodeId, Fault]] = []
         self._requests: dict[bytes, Row] = {}
         self._homes = {home.name: home.chain for home in scenario.plan.homes}
@@ -221,6 +223,7 @@ class Recorder:
         row["outputs"] = len(self.invariants.transactions[transaction_id].essence.outputs) - 1
         self.confirmed[chain] = block.index
         self.confirmed_states[chain] = state
+        self.gas += sum(receipt.gas for receipt in fact.receipts)
         for receipt in fact.receipts:
             order = self._requests.get(receipt.request_id)
             if order is not None and order["kind"] == "submit_order" and _outcome(order, receipt) == LATE:

@@ -24,6 +24,8 @@ of the tables (Wh, micro-pence, micro-pence per Wh, microseconds); a key that is
 ``prices``            as ``node.experiments.benefit.prices_of`` gives it; computed from the tables when missing
 ``benefit``           as ``node.experiments.benefit.benefit_of`` gives it; computed from the tables when missing
 ``warnings``          what is legal and probably not meant, one text each
+``cost``              as ``node.experiments.cost.cost_of`` gives it
+``final_us``          per microgrid, from the clearing to the confirmed shares: ``p50``, ``p95``
 ``faults``            what was injected: the instant and a text, each
 ====================  ========================================================================================
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import HOUR, MILLISECOND, MINUTE, SECOND
+from node.experiments.cost import cost_lines
 from node.experiments.figures import Market
 from node.experiments.tables import Tables
 
@@ -58,6 +59,8 @@ def summary_tables(tables: Tables, summary: Mapping[str, Any], market: Market) -
         "latency": _latency(summary),
         "chains": _chains(summary),
         "layer1": _layer1(summary),
+        "cost": _cost(summary),
+        "final": _final(summary),
         "messages": _messages(tables),
         "invariants": _invariants(summary),
         "settled": _settled(summary),
@@ -164,6 +167,27 @@ def _layer1(summary: Mapping[str, Any]) -> Listing:
     rows = [(names.get(key, words(key)), words(value)) for key, value in summary.get("layer1", {}).items()]
     rows += [(f"{words(key)} between all hosts", words(value)) for key, value in summary.get("traffic", {}).items()]
     return Listing("Layer 1 and the network", ("", "count"), rows)
+
+
+def _cost(summary: Mapping[str, Any]) -> Listing:
+    cost = summary.get("cost", {})
+    note = (
+        f"A trade is a row of the table of trades between peers ({cost.get('trades') or 0:,}): one participant, interval "
+        f"and route. Between peers {kwh(cost.get('peer_to_peer_wh'))} kWh were traded. The cost is that of the whole run, "
+        "bidding rounds, idle layer-1 blocks and drain included. Hashes are those that the search for proofs of work "
+        "needs at its difficulty; gas is counted once, although every member executes the requests."
+    )
+    columns = ("", "in all", "per trade", "per kWh between peers")
+    return Listing("What it cost", columns, cost_lines(cost), note=note)
+
+
+def _final(summary: Mapping[str, Any]) -> Listing:
+    rows = [(chain, span(spans["p50"]), span(spans["p95"])) for chain, spans in summary.get("final_us", {}).items()]
+    note = (
+        "From the timestamp of the clearing to the instant at which layer 1 had confirmed the state with every home's "
+        "shares: where energy went up to other microgrids, the gates above lie between."
+    )
+    return Listing("From the gate to final, by microgrid", ("chain", "p50", "p95"), rows, note=note)
 
 
 def _messages(tables: Tables) -> Listing:

@@ -4,8 +4,9 @@ Keys: ``digest``, ``seed``, ``scenario``, ``simulated_us``, ``energy_wh``, ``mon
 ``latency_us`` (of orders, from their submission to each stage, as their household sees it), ``chains``, ``missed_gates``
 (``home``: orders submitted before and executed after the gate; ``chain``: residuals that did not reach their parent in time),
 ``returned`` (residuals that expired or were refused), ``assumed_readings``, ``debts``, ``unsettled``, ``layer1``,
-``traffic``, ``invariants`` (how often each was checked), ``violations``, ``warnings``, ``faults`` (what the configuration
-had injected: the instant and a text, each), ``transcript``.
+``traffic``, ``cost`` (as ``cost_of`` gives it), ``final_us`` (per microgrid, from the clearing to the instant at which
+layer 1 had confirmed the interval's shares), ``invariants`` (how often each was checked), ``violations``, ``warnings``,
+``faults`` (what the configuration had injected: the instant and a text, each), ``transcript``.
 
 Percentiles are nearest-rank: a value that occurred, the smallest that at least so many per cent don't exceed.
 """
@@ -18,6 +19,7 @@ from typing import Any
 
 from node.configuration import FaultSection
 from node.experiments.benefit import benefit_of, prices_of
+from node.experiments.cost import cost_lines, cost_of
 from node.experiments.drain import unsettled_of, view_of
 from node.experiments.recorder import Recorder
 from node.experiments.scenario import Scenario
@@ -75,6 +77,12 @@ def summarise(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime)
             "messages": runtime.counters.messages,
             "frames": runtime.counters.frames,
             "bytes": runtime.counters.bytes,
+        },
+        "cost": cost_of(scenario, recorder, runtime),
+        "final_us": {
+            chain: {f"p{per_cent}": percentile(sorted(spans), per_cent) for per_cent in (50, 95)}
+            for chain, spans in recorder.market.final_after.items()
+            if spans
         },
         "invariants": dict(recorder.invariants.checked),
         "violations": list(recorder.invariants.violations),
@@ -141,7 +149,7 @@ def summary_text(summary: Mapping[str, Any]) -> str:
     }  # fmt: skip
     lines += [f"  {words[name]:<30}{value / 1000:>10,.1f}" for name, value in energy.items()]
     lines += ["", *_market_lines(summary), "", *_latency_lines(summary), "", *_chain_lines(summary)]
-    lines += _layer1_lines(summary)
+    lines += [*_layer1_lines(summary), "", *_cost_lines(summary)]
     before, after = money["before"], money["after"]
     kept = "unchanged" if before == after else f"CHANGED from {before} to {after}"
     lines += ["", f"money: the supply of both layers is {kept} ({before / 1e8:,.2f} pounds in tokens)"]
@@ -230,6 +238,21 @@ def _layer1_lines(summary: Mapping[str, Any]) -> list[str]:
         f"layer 1: {layer1['nodes']} nodes, {layer1['blocks']:,} blocks, {layer1['payload_blocks']:,} with a transaction",
         f"traffic: {traffic['messages']:,} messages in {traffic['frames']:,} frames, {traffic['bytes'] / 1e6:,.1f} MB",
     ]
+
+
+def _cost_lines(summary: Mapping[str, Any]) -> list[str]:
+    cost = summary["cost"]
+    lines = [f"{'cost':<36}{'in all':>12}{'per trade':>12}{'per kWh':>12}"]
+    lines += [f"  {words:<34}" + "".join(f"{cell:>12}" for cell in cells) for words, *cells in cost_lines(cost)]
+    energy = f"{cost['peer_to_peer_wh'] / 1000:,.1f} kWh"
+    lines.append(
+        f"  (per row of the table of trades between peers, {cost['trades']:,}; per kWh between peers, {energy})"
+    )
+    if summary["final_us"]:
+        lines.append("from the gate to final on layer 1, s     p50      p95")
+    for chain, spans in summary["final_us"].items():
+        lines.append(f"  {chain:<34}" + "".join(f"{_seconds(span):>9}" for span in spans.values()))
+    return lines
 
 
 def _open_lines(summary: Mapping[str, Any]) -> list[str]:

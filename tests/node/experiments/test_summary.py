@@ -78,6 +78,25 @@ def test_a_fault_in_words(fault, text):
     assert fault_text(FaultSection.model_validate({"at": "1h", **fault})) == text
 
 
+def test_the_cost_of_a_run_is_counted(summary):
+    cost, layer1 = summary["cost"], summary["layer1"]
+    assert (cost["bytes"], cost["messages"]) == (summary["traffic"]["bytes"], summary["traffic"]["messages"])
+    assert cost["layer1_blocks"] == layer1["blocks"]
+    assert cost["peer_to_peer_wh"] == summary["benefit"]["peer_to_peer_wh"] > 0
+    assert cost["hashes"] > 2**20 * layer1["blocks"]  # of 2^21 on average
+    assert min(cost["gas"], cost["cpu_us"], cost["trades"]) > 0
+    text = summary_text(summary)
+    assert "cost                                      in all   per trade     per kWh\n  sent between hosts" in text
+    assert f"(per row of the table of trades between peers, {cost['trades']}; per kWh" in text
+
+
+def test_an_interval_is_final_in_a_microgrid_after_the_gate_of_the_chain_above(summary):
+    minutes = 60_000_000
+    assert list(summary["final_us"]) == ["north", "south"]
+    assert all(3 * minutes < span < 4 * minutes for spans in summary["final_us"].values() for span in spans.values())
+    assert "from the gate to final on layer 1, s     p50      p95\n  north   " in summary_text(summary)
+
+
 def test_the_text_says_the_gain_on_orders_beside_the_one_after_imbalances(summary):
     benefit = {**summary["benefit"], "gain": 5_000_000_000, "net_gain": 4_500_000_000}
     text = summary_text({**summary, "benefit": benefit})

@@ -21,6 +21,8 @@ ENERGY_MAX = 10**9
 """Wh of one home in one step: anything larger is a mistake of units."""
 PROBLEMS_MAX = 20
 """Bad cells that are told: a wrong unit or column makes all of them bad."""
+COLUMNS_SHOWN = 8
+"""Columns of the header that are shown where one is missing."""
 Row = tuple[int, list[str]]
 """The line of the file that a row ends on, and its cells."""
 
@@ -61,10 +63,7 @@ def load_households(
         for home, entry in homes.items()
     }
     names = sorted({name for pair in wanted.values() for name in pair})
-    unclear = {name: header.count(name) for name in names if header.count(name) != 1}
-    if unclear:
-        what = {name: "is missing" if count == 0 else f"is there {count} times" for name, count in unclear.items()}
-        raise ConfigurationError([f"{path}:1: column {name!r} {what[name]}: expected it once" for name in unclear])
+    _check_header(path, header, rows, names)
     count = -(-intervals // parts)
     if section.first_row + count > len(rows):
         needed = f"rows {section.first_row} to {section.first_row + count - 1} are needed, counted from 0"
@@ -75,8 +74,7 @@ def load_households(
     for name in names:
         columns[name] = _column(path, rows, name, header.index(name), section.unit, problems)
     if problems:
-        more = [f"{path}: and {len(problems) - PROBLEMS_MAX} more"] if len(problems) > PROBLEMS_MAX else []
-        raise ConfigurationError([*problems[:PROBLEMS_MAX], *more])
+        raise ConfigurationError(_some_of(path, problems))
     window = range(section.first_row, section.first_row + count)
     series, rows_per_day = {}, max(1, DAY // section.step)
     for home, (load_column, generation_column) in wanted.items():
@@ -104,6 +102,38 @@ def _read(path: Path) -> tuple[list[str], list[Row]]:
     if len(table) < 2:
         raise ConfigurationError([f"{path}: expected a header row and at least one row of data"])
     return table[0][1], table[1:]
+
+
+def _check_header(path: Path, header: Sequence[str], rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Refuse a header without the columns that are needed, and rows that are longer than it."""
+    unclear = {name: header.count(name) for name in names if header.count(name) != 1}
+    if unclear:
+        found = _columns_shown(header)
+        what = {
+            name: f"is missing: {found}" if count == 0 else f"is there {count} times: expected it once"
+            for name, count in unclear.items()
+        }
+        raise ConfigurationError([f"{path}:1: column {name!r} {what[name]}" for name in unclear])
+    wide = [
+        f"{path}:{line}: the row has {len(row)} cells: expected at most {len(header)}, as the header has"
+        for line, row in rows
+        if len(row) > len(header)
+    ]
+    if wide:
+        raise ConfigurationError(_some_of(path, wide))
+
+
+def _columns_shown(header: Sequence[str]) -> str:
+    """What the header has instead of a column that is missing."""
+    if len(header) == 1 and ";" in header[0]:
+        return "the header has no comma but ';', expected a file with commas between the cells"
+    more = ", ..." if len(header) > COLUMNS_SHOWN else ""
+    return f"found {', '.join(map(repr, header[:COLUMNS_SHOWN]))}{more}"
+
+
+def _some_of(path: Path, problems: Sequence[str]) -> list[str]:
+    more = [f"{path}: and {len(problems) - PROBLEMS_MAX} more"] if len(problems) > PROBLEMS_MAX else []
+    return [*problems[:PROBLEMS_MAX], *more]
 
 
 def _column(path: Path, rows: Sequence[Row], name: str, place: int, unit: str, problems: list[str]) -> list[int]:

@@ -90,8 +90,12 @@ def check_place(folder: Path) -> None:
     around = next(path for path in folder.resolve().parents if path.exists())
     if not around.is_dir():
         raise FolderTaken(f"{folder}: {around} is a file; expected a folder")
-    if not os.access(around, os.W_OK | os.X_OK):
-        raise FolderTaken(f"{folder}: {around} can't be written")
+    probe = around / f".{folder.name}.{os.getpid()}.probe"
+    try:  # only making something there shows that something can be made: permissions alone don't tell
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise FolderTaken(f"{folder}: can't be written: {error.strerror}") from None
 
 
 def write_folder(

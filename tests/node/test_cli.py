@@ -119,7 +119,10 @@ LATER = [
         "data.first_row=4",
         "--set data.first_row: {folder}/readings.csv has 4 rows of data; rows 4 to 4 are",
     ),
-    ("data.load_column={home}.up", "{folder}/readings.csv:1: column 'a1.up' is missing: expected it once"),
+    (
+        "data.load_column={home}.up",
+        "{folder}/readings.csv:1: column 'a1.up' is missing: found 'a1.load_wh', 'a1.generation_wh', 'a2.load_wh', ",
+    ),
     (
         "market.connection=2999",
         "--set market.connection: a1 has a net of 3000 Wh in interval 0, at most 2999 expected: raise ",
@@ -159,6 +162,10 @@ def test_wrong_options_are_told(tmp_path, tanglegrid):
         assert done.exit_code == 2 and "Usage:" in done.stderr
 
 
+def refused(*_arguments, **_keywords):
+    raise OSError(30, "Read-only file system")
+
+
 @pytest.mark.parametrize("kind", ["file", "other folder", "below a file", "read-only folder"])
 def test_a_place_that_can_t_be_used_is_told_before_the_run(tmp_path, tanglegrid, monkeypatch, kind):
     path, out = write_small(tmp_path), tmp_path / "out"
@@ -171,7 +178,7 @@ def test_a_place_that_can_t_be_used_is_told_before_the_run(tmp_path, tanglegrid,
         (tmp_path / "taken").write_text("x")
         out = tmp_path / "taken" / "out"
     else:
-        monkeypatch.setattr(os, "access", lambda _path, mode, **_: not mode & os.W_OK)
+        monkeypatch.setattr(Path, "mkdir", refused)
     monkeypatch.setattr(run_module, "run_scenario", None)
     before = below(tmp_path)
     done = tanglegrid("run", path, "--out", out)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -161,8 +162,17 @@ def test_what_is_no_run_is_never_replaced(tmp_path):
 
 
 def test_a_place_that_can_t_be_written_is_refused_before_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, _mode: path != tmp_path)
-    with pytest.raises(FolderTaken, match="can't be written"):
-        check_place(tmp_path / "a" / "b")
-    (tmp_path / "a").mkdir()
-    check_place(tmp_path / "a" / "b")
+    mkdir = Path.mkdir
+
+    def made(path):
+        if path.parent == tmp_path:
+            raise OSError(30, "Read-only file system")
+        mkdir(path)
+
+    (tmp_path / "c").mkdir()
+    monkeypatch.setattr(Path, "mkdir", made)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FolderTaken, match=r"^a/b: can't be written: Read-only file system$"):
+        check_place(Path("a/b"))
+    check_place(Path("c/b"))
+    assert list((tmp_path / "c").iterdir()) == []

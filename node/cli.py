@@ -64,7 +64,7 @@ def run(
     with _problems_told(traceback):
         from node.experiments.run import run_to_folder
 
-        outcome = run_to_folder(configuration, overrides, seed, out, report=report, quiet=as_json)
+        outcome = run_to_folder(configuration, overrides, seed, out, report=report, quiet=as_json, warn=_warn)
         _print(outcome.summary_json() if as_json else outcome.summary_text())
         if outcome.violations:
             _stop([f"an invariant is broken: {violation}" for violation in outcome.violations], FAILED)
@@ -99,6 +99,10 @@ def _print(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _warn(warning: str) -> None:
+    click.echo(f"warning: {warning}", err=True)
 
 
 def _stop(problems: Sequence[str], code: int) -> NoReturn:

@@ -38,6 +38,33 @@ class HouseholdSeries(Frozen):
     """
 
 
+class Households(Frozen):
+    """The series of all homes by name, and what is legal in the file and probably not meant."""
+
+    series: Mapping[str, HouseholdSeries]
+    warnings: tuple[str, ...] = ()
+
+
+class Vanished:
+    """Counts the readings above zero, and those of them that are rounded to 0 Wh: most are, where kWh are taken for Wh."""
+
+    def __init__(self) -> None:
+        self._readings = 0
+        self._vanished = 0
+
+    def count(self, energy: int) -> None:
+        """A reading above zero has this many whole Wh."""
+        self._readings += 1
+        self._vanished += energy == 0
+
+    def warnings(self, path: Path, unit: str) -> tuple[str, ...]:
+        """A warning when more than half are gone."""
+        if 2 * self._vanished <= self._readings:
+            return ()
+        counted = f"{self._vanished:,} of {self._readings:,} readings above zero are rounded to 0 Wh"
+        return (f'{path.name}: {counted}: is data.unit = "{unit}" right?',)
+
+
 class HomeData(Frozen):
     """Which columns a home reads, and by how many rows its generation is shifted."""
 
@@ -47,8 +74,8 @@ class HomeData(Frozen):
 
 def load_households(
     path: Path, section: DataSection, homes: Mapping[str, HomeData], intervals: int, parts: int = 1
-) -> dict[str, HouseholdSeries]:
-    """The series of the homes, by home.
+) -> Households:
+    """The series of the homes.
 
     ``parts``: delivery intervals per row; a row's energy is split evenly, what does not divide goes to the first parts.
 
@@ -70,9 +97,9 @@ def load_households(
         raise ConfigurationError(
             [FieldProblem(("data", "first_row"), f"{path} has {len(rows)} rows of data; {needed}")]
         )
-    columns, problems = {}, list[str]()
+    columns, problems, vanished = {}, list[str](), Vanished()
     for name in names:
-        columns[name] = _column(path, rows, name, header.index(name), section.unit, problems)
+        columns[name] = _column(path, rows, name, header.index(name), section.unit, problems, vanished)
     if problems:
         raise ConfigurationError(_some_of(path, problems))
     window = range(section.first_row, section.first_row + count)
@@ -84,7 +111,7 @@ def load_households(
             _split([generation[(row - shift) % len(rows)] for row in window], parts, intervals),
             max(*_days(load, rows_per_day), *_days(generation, rows_per_day)),
         )
-    return series
+    return Households(series, vanished.warnings(path, section.unit))
 
 
 def _read(path: Path) -> tuple[list[str], list[Row]]:
@@ -136,7 +163,9 @@ def _some_of(path: Path, problems: Sequence[str]) -> list[str]:
     return [*problems[:PROBLEMS_MAX], *more]
 
 
-def _column(path: Path, rows: Sequence[Row], name: str, place: int, unit: str, problems: list[str]) -> list[int]:
+def _column(
+    path: Path, rows: Sequence[Row], name: str, place: int, unit: str, problems: list[str], vanished: Vanished
+) -> list[int]:
     """Whole Wh of one column; what is bad is 0 and a problem."""
     places = 3 if unit == "kWh" else 0
     values = []
@@ -145,6 +174,8 @@ def _column(path: Path, rows: Sequence[Row], name: str, place: int, unit: str, p
         energy = _energy(text, places)
         if energy is None:
             problems.append(f"{path}:{line}: column {name!r}: expected energy in {unit} from 0 up, not {text!r}")
+        elif energy or any(digit in "123456789" for digit in text.lower().partition("e")[0]):
+            vanished.count(energy)
         values.append(energy or 0)
     return values
 

@@ -28,6 +28,7 @@ STEP: Duration = 5 * MINUTE
 """Simulated time between two looks at the progress."""
 
 Progress = Callable[[Instant, Instant, SimulatedRuntime], None]
+Warn = Callable[[str], None]
 
 
 class Outcome:
@@ -71,10 +72,18 @@ class Outcome:
         return summary_text(self.summary)
 
 
-def run_scenario(configuration: Configuration, folder: Path, progress: Progress | None = None) -> Outcome:
-    """Run a scenario to its end and through its drain phase. ``folder``: where its files are looked for."""
+def run_scenario(
+    configuration: Configuration, folder: Path, progress: Progress | None = None, warn: Warn | None = None
+) -> Outcome:
+    """Run a scenario to its end and through its drain phase. ``folder``: where its files are looked for.
+
+    ``warn`` is told before the run what is legal and probably not meant.
+    """
     began = process_time()
     scenario = Scenario(configuration, folder)
+    if warn is not None:
+        for warning in scenario.warnings:
+            warn(warning)
     recorder = Recorder(scenario)
     runtime = scenario.runtime(recorder)
     last = scenario.end + configuration.scenario.drain_max
@@ -89,7 +98,14 @@ def run_scenario(configuration: Configuration, folder: Path, progress: Progress 
 
 
 def run_to_folder(
-    path: Path, overrides: Sequence[str], seed: int | None, out: Path | None, *, report: bool, quiet: bool
+    path: Path,
+    overrides: Sequence[str],
+    seed: int | None,
+    out: Path | None,
+    *,
+    report: bool,
+    quiet: bool,
+    warn: Warn | None = None,
 ) -> Outcome:
     """Run a configuration file; with ``out``, leave the run folder there.
 
@@ -105,7 +121,7 @@ def run_to_folder(
             raise ConfigurationError([f"--out {error}"]) from None
     with progress_bar(quiet) as progress:
         try:
-            outcome = run_scenario(file.configuration, path.parent, progress)
+            outcome = run_scenario(file.configuration, path.parent, progress, warn)
         except ConfigurationError as error:
             raise file.placed(error) from None
     if out is not None:

@@ -34,7 +34,8 @@ from market.parameters import Home, MarketParameters, MarketPlace
 from market.prosumer import Prosumer
 from market.units import Tariff, price_of
 from node.configuration import UTILITY, Configuration, ConfigurationError, FieldProblem
-from node.experiments.data import HomeData, HouseholdSeries, load_households
+from node.experiments.data import HomeData, Households, load_households
+from node.experiments.doubts import doubts
 from node.experiments.environment import (
     blaming,
     hardware_profile,
@@ -111,14 +112,20 @@ class Scenario:
         self.hardware = hardware_profile(configuration, folder)
         with blaming("market"):
             self.market = self._market()
-        self.series = self._series()
+        self._households = self._read_households()
+        self.series = self._households.series
         self.places = self._places()
         self.chains = self._chains()
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is legal and probably not meant."""
-        return (*self.plan.warnings(), *self.market.warnings(self.profile.confirmation_expected))
+        return (
+            *self.plan.warnings(),
+            *self.market.warnings(self.profile.confirmation_expected),
+            *self._households.warnings,
+            *doubts(self.configuration, self.profile, self.end),
+        )
 
     @property
     def end(self) -> Instant:
@@ -160,12 +167,12 @@ class Scenario:
         beside = self.folder / file
         return beside if beside.exists() or not shipped(file).exists() else shipped(file)
 
-    def _series(self) -> dict[str, HouseholdSeries]:
+    def _read_households(self) -> Households:
         section, market = self.configuration.data, self.configuration.market
         homes = {home.name: HomeData(home.data, home.generation_shift // section.step) for home in self.plan.homes}
         intervals, parts = self.configuration.scenario.intervals, section.step // market.interval
-        series = load_households(self._data_path(), section, homes, intervals, parts)
-        for home, energies in series.items():
+        households = load_households(self._data_path(), section, homes, intervals, parts)
+        for home, energies in households.series.items():
             for k, (load, generation) in enumerate(zip(energies.load, energies.generation, strict=True)):
                 if abs(generation - load) > market.connection:
                     found = (
@@ -173,7 +180,7 @@ class Scenario:
                         "raise market.connection, or check data.unit"
                     )
                     raise ConfigurationError([FieldProblem(("market", "connection"), found)])
-        return series
+        return households
 
     def _places(self) -> dict[str, MarketPlace]:
         connection = self.configuration.market.connection

@@ -83,6 +83,13 @@ def test_a_run_leaves_its_folder_and_prints_its_summary(tmp_path, tanglegrid):
     assert json.loads((out / "summary.json").read_text()) == summary
 
 
+def test_warnings_go_to_standard_error_before_the_run_and_into_the_summary(tmp_path, tanglegrid, instant_run):
+    done = tanglegrid("run", write_small(tmp_path, crash("90h", "a1")), "--json")
+    warning = "faults[0]: crash at 3d18h is after the end of the run: expected before 1m"
+    assert (done.exit_code, done.stderr) == (0, f"warning: {warning}\n")
+    assert json.loads(done.stdout)["warnings"] == [warning]
+
+
 def test_help_says_what_the_command_does(tanglegrid):
     text = tanglegrid("run", "--help").stdout
     for part in ("CONFIGURATION", "--set KEY=VALUE", "market.rounds=5", "--seed", "--out", "--json", "Exit codes"):

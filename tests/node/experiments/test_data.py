@@ -16,7 +16,7 @@ def read(tmp_path):
         path = tmp_path / "x.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         section = DataSection(file="x.csv", **fields)
-        return load_households(path, section, {"h": HomeData("h", shift)}, intervals, parts)["h"]
+        return load_households(path, section, {"h": HomeData("h", shift)}, intervals, parts).series["h"]
 
     return read_text
 
@@ -157,6 +157,21 @@ def test_a_file_that_is_not_there_is_told(tmp_path):
         load_households(tmp_path / "none.csv", DataSection(file="none.csv"), {}, 1)
 
 
+@pytest.mark.parametrize(
+    ("loads", "unit", "counted"),
+    [
+        (("0.4", "0.3", "7"), "Wh", "2 of 3"), (("0.4", "7", "0"), "Wh", None), (("0.4", "0", "0.0"), "Wh", "1 of 1"),
+        (("0", "0", "0e3"), "Wh", None), (("0.4", "0.3", "7"), "kWh", None), (("0.4", "0.3", "0.5"), "Wh", "2 of 3"),
+    ],
+)  # fmt: skip
+def test_most_readings_rounded_to_nothing_are_worth_a_warning(tmp_path, loads, unit, counted):
+    path = tmp_path / "x.csv"
+    path.write_text(HEADER + "".join(f"0,{load},0\n" for load in loads))
+    section = DataSection(file="x.csv", unit=unit)
+    told = f'x.csv: {counted} readings above zero are rounded to 0 Wh: is data.unit = "Wh" right?'
+    assert load_households(path, section, {"h": HomeData("h", 0)}, 1).warnings == ((told,) if counted else ())
+
+
 # --------------------------------------------------------------------------------------------------------- shift, parts
 
 
@@ -178,7 +193,7 @@ def test_splitting_loses_nothing(tmp_path_factory, energies, parts):
     path = tmp_path_factory.mktemp("data") / "x.csv"
     path.write_text("h.load_wh,h.generation_wh\n" + "".join(f"{energy},0\n" for energy in energies))
     homes = {"h": HomeData("h", 0)}
-    load = load_households(path, DataSection(file="x.csv"), homes, len(energies) * parts, parts)["h"].load
+    load = load_households(path, DataSection(file="x.csv"), homes, len(energies) * parts, parts).series["h"].load
     assert [sum(load[i * parts : (i + 1) * parts]) for i in range(len(energies))] == energies
     assert max(load) - min(load[: len(load)]) <= max(energies)
 

@@ -3,31 +3,32 @@
 ``render_report`` takes the tables, the summary and the manifest of a run. What it reads of the summary, all in the units
 of the tables (Wh, micro-pence, micro-pence per Wh, microseconds); a key that is missing leaves its line or table out:
 
-====================  ========================================================================================
-``digest``            of the results, hex
-``seed``              of the scenario
-``energy_wh``         ``demand``, ``generation``, ``self_consumed``, ``local``, ``between_microgrids``, ``grid_bought``,
-                      ``grid_sold``, ``imbalance_bought``, ``imbalance_sold``
-``money_micropence``  ``before``, ``after``: the supply over both layers
-``latency_us``        per stage since submission (``in_batch``, ``decided``, ``anchored``, ``confirmed``): ``p50``,
-                      ``p95``, ``p99``
-``chains``            per chain: ``blocks``, ``anchors_confirmed``, and whatever else is counted
-``layer1``            whatever is counted: ``nodes``, ``blocks``, ``payload_blocks``, ``messages``, ``bytes``, ...
-``traffic``           whatever is counted of the network: ``messages``, ``frames``, ``bytes``
-``simulated_us``      how much simulated time went by
-``missed_gates``      ``home``, ``chain``
-``assumed_readings``  homes and intervals that were settled without a reading
-``debts``             micro-pence by account
-``unsettled``         a number, or what is unsettled, one item each
-``invariants``        name: times checked
-``violations``        what broke, one text each
-``prices``            as ``node.experiments.benefit.prices_of`` gives it; computed from the tables when missing
-``benefit``           as ``node.experiments.benefit.benefit_of`` gives it; computed from the tables when missing
-``warnings``          what is legal and probably not meant, one text each
-``cost``              as ``node.experiments.cost.cost_of`` gives it
-``final_us``          per microgrid, from the clearing to the confirmed shares: ``p50``, ``p95``
-``faults``            what was injected: the instant and a text, each
-====================  ========================================================================================
+=====================  =======================================================================================
+``digest``             of the results, hex
+``seed``               of the scenario
+``energy_wh``          ``demand``, ``generation``, ``self_consumed``, ``local``, ``between_microgrids``, ``grid_bought``,
+                       ``grid_sold``, ``imbalance_bought``, ``imbalance_sold``
+``energy_balance_wh``  as ``node.experiments.energy_balance.balance_of`` gives it
+``money_micropence``   ``before``, ``after``: the supply over both layers
+``latency_us``         per stage since submission (``in_batch``, ``decided``, ``anchored``, ``confirmed``): ``p50``,
+                       ``p95``, ``p99``
+``chains``             per chain: ``blocks``, ``anchors_confirmed``, and whatever else is counted
+``layer1``             whatever is counted: ``nodes``, ``blocks``, ``payload_blocks``, ``messages``, ``bytes``, ...
+``traffic``            whatever is counted of the network: ``messages``, ``frames``, ``bytes``
+``simulated_us``       how much simulated time went by
+``missed_gates``       ``home``, ``chain``
+``assumed_readings``   homes and intervals that were settled without a reading
+``debts``              micro-pence by account
+``unsettled``          a number, or what is unsettled, one item each
+``invariants``         name: times checked
+``violations``         what broke, one text each
+``prices``             as ``node.experiments.benefit.prices_of`` gives it; computed from the tables when missing
+``benefit``            as ``node.experiments.benefit.benefit_of`` gives it; computed from the tables when missing
+``warnings``           what is legal and probably not meant, one text each
+``cost``               as ``node.experiments.cost.cost_of`` gives it
+``final_us``           per microgrid, from the clearing to the confirmed shares: ``p50``, ``p95``
+``faults``             what was injected: the instant and a text, each
+=====================  =======================================================================================
 
 Of the manifest: ``configuration`` (the resolved one; the main grid's prices come from there), ``first_delivery_us`` and
 ``interval_us`` (when energy flows, by the run's clock), ``weight_percent`` (of the validators: ``accepted``, ``confirmed``)

@@ -12,6 +12,7 @@ from typing import Any
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import HOUR, MILLISECOND, MINUTE, SECOND
 from node.experiments.cost import cost_lines
+from node.experiments.energy_balance import balance_lines
 from node.experiments.figures import Market
 from node.experiments.tables import Tables
 
@@ -82,6 +83,8 @@ def _energy(summary: Mapping[str, Any]) -> Listing:
         if key in energy
     ]
     note = "Imbalance is metered less ordered, per home and interval. Bought and sold between homes is the same energy."
+    if "energy_balance_wh" in summary:
+        note += f" What adds up, in kWh: {'; '.join(balance_lines(energy, summary['energy_balance_wh']))}."
     return Listing("Energy of all homes, by route", ("", "kWh", "of demand", "of generation"), rows, note=note)
 
 

@@ -1,7 +1,8 @@
 """The summary of a run: what a reader wants to know first, as one JSON object and as text.
 
-Keys: ``digest``, ``seed``, ``scenario``, ``simulated_us``, ``energy_wh``, ``money_micropence``, ``prices``, ``benefit``,
-``latency_us`` (of orders, from their submission to each stage, as their household sees it), ``chains``, ``missed_gates``
+Keys: ``digest``, ``seed``, ``scenario``, ``simulated_us``, ``energy_wh``, ``energy_balance_wh`` (as ``balance_of`` gives
+it), ``money_micropence``, ``prices``, ``benefit``, ``latency_us`` (of orders, from their submission to each stage, as their
+household sees it), ``chains``, ``missed_gates``
 (``home``: orders submitted before and executed after the gate; ``chain``: residuals that did not reach their parent in time),
 ``returned`` (residuals that expired or were refused), ``assumed_readings``, ``debts``, ``unsettled``, ``layer1``,
 ``traffic``, ``cost`` (as ``cost_of`` gives it), ``final_us`` (per microgrid, from the clearing to the instant at which
@@ -14,13 +15,14 @@ Percentiles are nearest-rank: a value that occurred, the smallest that at least 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from textwrap import shorten
+from textwrap import shorten, wrap
 from typing import Any
 
 from node.configuration import FaultSection
 from node.experiments.benefit import benefit_of, prices_of
 from node.experiments.cost import cost_lines, cost_of
 from node.experiments.drain import unsettled_of, view_of
+from node.experiments.energy_balance import balance_lines, balance_of
 from node.experiments.recorder import Recorder
 from node.experiments.scenario import Scenario
 from node.simulated.runtime import SimulatedRuntime
@@ -54,6 +56,7 @@ def summarise(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime)
         "scenario": scenario.network,
         "simulated_us": runtime.now,
         "energy_wh": energy,
+        "energy_balance_wh": balance_of(tables, energy),
         "money_micropence": {"before": scenario.supply, "after": supply.pop() if len(supply) == 1 else sorted(supply)},
         "prices": prices_of(tables),
         "benefit": benefit_of(tables, scenario.market.tariff),
@@ -148,6 +151,8 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         "imbalance_bought": "imbalance bought", "imbalance_sold": "imbalance sold",
     }  # fmt: skip
     lines += [f"  {words[name]:<30}{value / 1000:>10,.1f}" for name, value in energy.items()]
+    for sentence in balance_lines(energy, summary["energy_balance_wh"]):
+        lines += wrap(f"kWh: {sentence}", 98, initial_indent="  ", subsequent_indent="    ")
     lines += ["", *_market_lines(summary), "", *_latency_lines(summary), "", *_chain_lines(summary)]
     lines += [*_layer1_lines(summary), "", *_cost_lines(summary)]
     before, after = money["before"], money["after"]

@@ -8,6 +8,7 @@ from typing import Any
 from market.sharing import Lot, uniform_price_correction
 from market.units import Tariff
 from node.experiments.benefit import benefit_of, prices_of
+from node.experiments.energy_balance import balance_of
 from node.experiments.results import versions
 from node.experiments.tables import Tables
 
@@ -228,22 +229,24 @@ def example_summary(tables: Tables) -> dict[str, Any]:
         taken = sorted(then - at for at, then in rows if then is not None)
         return {f"p{p}": taken[(len(taken) - 1) * p // 100] if taken else None for p in (50, 95, 99)}
 
+    energy = {
+        "demand": sum(load for load, _, _ in settled),
+        "generation": sum(generation for _, generation, _ in settled),
+        "self_consumed": sum(min(load, generation) for load, generation, _ in settled),
+        "local": traded("bid", "local"),
+        "between_microgrids": traded("bid", "level"),
+        "grid_bought": traded("bid", "grid"),
+        "grid_sold": traded("ask", "grid"),
+        "imbalance_bought": -sum(wh for _, _, wh in settled if wh is not None and wh < 0),
+        "imbalance_sold": sum(wh for _, _, wh in settled if wh is not None and wh > 0),
+    }
     chains = dict.fromkeys(tables.chain_blocks.column("chain"))
     money = 10**15
     return {
         "digest": "5a" * 32,
         "seed": 1,
-        "energy_wh": {
-            "demand": sum(load for load, _, _ in settled),
-            "generation": sum(generation for _, generation, _ in settled),
-            "self_consumed": sum(min(load, generation) for load, generation, _ in settled),
-            "local": traded("bid", "local"),
-            "between_microgrids": traded("bid", "level"),
-            "grid_bought": traded("bid", "grid"),
-            "grid_sold": traded("ask", "grid"),
-            "imbalance_bought": -sum(wh for _, _, wh in settled if wh is not None and wh < 0),
-            "imbalance_sold": sum(wh for _, _, wh in settled if wh is not None and wh > 0),
-        },
+        "energy_wh": energy,
+        "energy_balance_wh": balance_of(tables, energy),
         "money_micropence": {"before": money, "after": money},
         "latency_us": {name: stage(i) for i, name in enumerate(("in_batch", "decided", "anchored", "confirmed"))},
         "chains": {

@@ -6,7 +6,7 @@ The checks know nothing of files, so that every one can be shown to fail on a ba
 import ast
 import re
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 PACKAGES = ("node", "ledger", "wasp", "market")
 MODULE_LINES_MAX = 400
@@ -169,7 +169,9 @@ def base_name(base: ast.expr) -> str:
             return ""
 
 
-MACHINE_PATH = re.compile(r"(?<![\w.$}~])/(?:work|root|home/\w+|Users/\w+|opt/pypi|opt/wheels)(?:/|\b)|\.\./shared\b")
+CHECKOUT = Path(__file__).resolve().parents[2]
+MACHINE_PATH = re.compile(rf"(?<![\w.$}}~])(?:/root|/home/\w+|/Users/\w+|{re.escape(str(CHECKOUT))})(?:/|\b)")
+"""Home folders, and wherever this checkout happens to be."""
 
 
 def machine_paths(name: str, text: str) -> list[str]:

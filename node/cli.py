@@ -26,12 +26,11 @@ def main() -> None:
     """Settle peer-to-peer energy trading on a simulated two-layer ledger, and measure what it costs."""
 
 
-@main.command(
-    epilog="Exit codes: 0 done; 1 the run failed or an invariant is broken; 2 the command or configuration is unusable."
+_configuration = click.argument("configuration", type=click.Path(path_type=Path))
+_seed = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), help="Run with this seed instead of the configuration's."
 )
-@click.argument("configuration", type=click.Path(path_type=Path))
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Run with this seed instead of the configuration's.")
-@click.option(
+_overrides = click.option(
     "--set",
     "overrides",
     multiple=True,
@@ -39,6 +38,15 @@ def main() -> None:
     help="Override a field, as often as you like; the value as in TOML, text also without quotes: "
     "market.rounds=5, network.delay=80ms, chains.0.generation_shift=12h.",
 )
+_traceback = click.option("--traceback", is_flag=True, help="When the program itself fails, show where.")
+
+
+@main.command(
+    epilog="Exit codes: 0 done; 1 the run failed or an invariant is broken; 2 the command or configuration is unusable."
+)
+@_configuration
+@_seed
+@_overrides
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -46,7 +54,7 @@ def main() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object, and nothing else.")
 @click.option("--report/--no-report", default=True, help="Draw the HTML report into the folder, or leave it out.")
-@click.option("--traceback", is_flag=True, help="When the program itself fails, show where.")
+@_traceback
 def run(
     configuration: Path,
     seed: int | None,
@@ -68,6 +76,25 @@ def run(
         _print(outcome.summary_json() if as_json else outcome.summary_text())
         if outcome.violations:
             _stop([f"an invariant is broken: {violation}" for violation in outcome.violations], FAILED)
+
+
+@main.command(epilog="Exit codes: 0 the configuration can be run; 2 the command or configuration is unusable.")
+@_configuration
+@_seed
+@_overrides
+@_traceback
+def check(configuration: Path, seed: int | None, overrides: tuple[str, ...], traceback: bool) -> None:
+    """Check a scenario without running it, and print its plan: chains, committees, timetable, hosts.
+
+    CONFIGURATION is a TOML file such as configs/three-microgrids.toml.
+    """
+    with _problems_told(traceback):
+        from node.experiments.check import check_file, plan_text
+
+        scenario = check_file(configuration, overrides, seed)
+        for warning in scenario.warnings:
+            _warn(warning)
+        _print(plan_text(scenario))
 
 
 @contextmanager

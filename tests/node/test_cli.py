@@ -90,6 +90,20 @@ def test_warnings_go_to_standard_error_before_the_run_and_into_the_summary(tmp_p
     assert json.loads(done.stdout)["warnings"] == [warning]
 
 
+def test_a_check_prints_the_plan_and_the_warnings_and_runs_nothing(tmp_path, tanglegrid, monkeypatch):
+    monkeypatch.setattr(run_module, "run_scenario", None)
+    path = write_small(tmp_path, crash("90h", "a1"))
+    done = tanglegrid("check", path, "--set", "scenario.intervals=2")
+    assert done.exit_code == 0 and done.stdout.startswith(
+        "small: 2 delivery intervals of 1h, 8 homes on 3 chains, 4 layer"
+    )
+    assert done.stderr == "warning: faults[0]: crash at 3d18h is after the end of the run: expected before 3h15m\n"
+    refused = tanglegrid("check", path, "--set", "market.round=2")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == "error: --set market.round: is no field: did you mean 'rounds'?\n"
+    assert below(tmp_path) == ["readings.csv", "small.toml"]
+
+
 def test_help_says_what_the_command_does(tanglegrid):
     text = tanglegrid("run", "--help").stdout
     for part in ("CONFIGURATION", "--set KEY=VALUE", "market.rounds=5", "--seed", "--out", "--json", "Exit codes"):
@@ -154,9 +168,10 @@ LATER = [
 ]
 
 
+@pytest.mark.parametrize("command", ["run", "check"])
 @pytest.mark.parametrize(("override", "told"), LATER)
-def test_what_shows_when_parts_are_put_together_is_told_in_the_same_way(tmp_path, tanglegrid, override, told):
-    done = tanglegrid("run", write_small(tmp_path), "--set", override)
+def test_what_shows_when_parts_are_put_together_is_told_in_the_same_way(tmp_path, tanglegrid, override, told, command):
+    done = tanglegrid(command, write_small(tmp_path), "--set", override)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {told.replace('{folder}', str(tmp_path))}")
     assert "Traceback" not in done.stderr

@@ -81,6 +81,12 @@ def _parse_positive(text: object) -> Microseconds:
     return duration
 
 
+def _parse_signed(text: object) -> Microseconds:
+    if isinstance(text, str) and text.strip().startswith("-"):
+        return -parse_duration(text.strip()[1:])
+    return parse_duration(text)
+
+
 def _parse_price(value: object) -> Decimal:
     """A price in p/kWh; floats of TOML are taken by their shortest decimal form."""
     if isinstance(value, int | float | str | Decimal) and not isinstance(value, bool):
@@ -94,6 +100,7 @@ def _parse_price(value: object) -> Decimal:
 
 Duration = Annotated[int, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
 Positive = Annotated[int, BeforeValidator(_parse_positive), PlainSerializer(format_duration, return_type=str)]
+SignedDuration = Annotated[int, BeforeValidator(_parse_signed), PlainSerializer(format_duration, return_type=str)]
 Price = Annotated[Decimal, BeforeValidator(_parse_price), PlainSerializer(str, return_type=str)]
 Name = Annotated[str, Field(pattern=_NAME)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -264,16 +271,32 @@ class HardwareSection(Section):
 
 
 class FaultSection(Section):
-    """One fault at one moment."""
+    """One fault at one moment. Hosts are homes by their name, and the layer-1 nodes tangle1, tangle2, ..."""
 
     at: Duration
-    kind: Literal["crash", "restart", "pause", "partition", "heal"]
+    kind: Literal["crash", "restart", "pause", "slow", "skew", "link", "partition", "heal"]
     nodes: tuple[Name, ...] = ()
-    """Hosts that crash, restart or pause."""
+    """crash, restart, pause, slow, skew: the hosts."""
+    disk_loss: Literal["unsynced", "torn", "last", "all"] | None = None
+    """crash: what the disk loses. What was not yet synced (none given: this); that, but for the first records of the write
+    under way; that, and the last synced write too; everything.
+    """
     duration: Duration = 0
-    """Of a pause."""
+    """pause: how long the host stands still."""
+    per_cent: int | None = Field(default=None, ge=1, le=1_000_000)
+    """slow: the CPU takes so much of its usual time from now on; 100 is as usual, 400 four times as slow."""
+    offset: SignedDuration | None = None
+    """skew: the clock is ahead of the others by so much from now on, or behind ("-2s")."""
     groups: tuple[tuple[Name, ...], ...] = ()
-    """Of a partition: hosts of different groups don't reach each other."""
+    """partition: hosts of different groups don't reach each other, until all partitions heal."""
+    one_way: bool = False
+    """partition: only the later groups don't reach the earlier ones."""
+    senders: tuple[Name, ...] = ()
+    recipients: tuple[Name, ...] = ()
+    """link: from which hosts to which; none given: all. With none of the fields below such a link is perfect from now on."""
+    loss: Probability = 0.0
+    duplication: Probability = 0.0
+    extra_delay: Duration = 0
 
 
 class Configuration(Section):

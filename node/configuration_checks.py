@@ -180,7 +180,11 @@ def _fault_problems(configuration: Configuration) -> Iterator[FieldProblem]:
     named_by: tuple[FieldPath, ...] = (_NODES, *(("chains", i, "homes") for i in range(len(configuration.chains))))
     for i, fault in enumerate(configuration.faults):
         place: FieldPath = ("faults", i)
-        named: list[tuple[FieldPath, str]] = [((*place, "nodes", j), node) for j, node in enumerate(fault.nodes)]
+        named: list[tuple[FieldPath, str]] = [
+            ((*place, field, j), node)
+            for field in ("nodes", "senders", "recipients")
+            for j, node in enumerate(getattr(fault, field))
+        ]
         named += [
             ((*place, "groups", j, k), node) for j, group in enumerate(fault.groups) for k, node in enumerate(group)
         ]
@@ -190,13 +194,33 @@ def _fault_problems(configuration: Configuration) -> Iterator[FieldProblem]:
         yield from _kind_problems(place, fault)
 
 
+_KINDS_NEED = {
+    "nodes": ("crash", "restart", "pause", "slow", "skew"),
+    "duration": ("pause",),
+    "per_cent": ("slow",),
+    "offset": ("skew",),
+    "groups": ("partition",),
+}
+"""The kinds of fault that need a field; no others take it."""
+_KINDS_TAKE = {
+    "disk_loss": "crash", "one_way": "partition",
+    **dict.fromkeys(("senders", "recipients", "loss", "duplication", "extra_delay"), "link"),
+}  # fmt: skip
+"""The only kind of fault that takes a field, and can do without."""
+
+
 def _kind_problems(place: FieldPath, fault: FaultSection) -> Iterator[FieldProblem]:
-    """Each kind of fault has fields that it needs, and takes no others."""
-    needed = {"nodes": fault.kind in ("crash", "restart", "pause"), "groups": fault.kind == "partition",
-              "duration": fault.kind == "pause"}  # fmt: skip
-    for field, is_needed in needed.items():
-        if bool(getattr(fault, field)) != is_needed:
-            verb = "is missing: expected with" if is_needed else "has no meaning: expected none with"
-            yield FieldProblem((*place, field), f'{verb} kind = "{fault.kind}"', ((*place, "kind"),))
+    """Each kind of fault has fields that it needs, fields that it takes, and no others."""
+    rests_on: tuple[FieldPath, ...] = ((*place, "kind"),)
+    for field, section_field in FaultSection.model_fields.items():
+        if field in ("at", "kind"):
+            continue
+        given = getattr(fault, field) != section_field.default
+        is_needed = fault.kind in _KINDS_NEED.get(field, ())
+        if is_needed and not given:
+            yield FieldProblem((*place, field), f'is missing: expected with kind = "{fault.kind}"', rests_on)
+        elif given and not is_needed and _KINDS_TAKE.get(field) != fault.kind:
+            expected = f'has no meaning: expected none with kind = "{fault.kind}"'
+            yield FieldProblem((*place, field), expected, rests_on)
     if fault.kind == "partition" and len(fault.groups) == 1:
-        yield FieldProblem((*place, "groups"), "expected two groups or more", ((*place, "kind"),))
+        yield FieldProblem((*place, "groups"), "expected two groups or more", rests_on)

@@ -17,7 +17,7 @@ from ledger.kernel.automaton import NodeId
 from ledger.kernel.rejection import Rejected
 from ledger.kernel.rng import stream
 from ledger.profile import PROFILES, Profile, adapted
-from node.configuration import Configuration, ConfigurationError, FieldProblem
+from node.configuration import Configuration, ConfigurationError, FaultSection, FieldProblem
 from node.hardware import HardwareProfile, read_hardware, shipped_hardware
 from node.simulated.delays import (
     ConstantDelay,
@@ -28,7 +28,17 @@ from node.simulated.delays import (
     read_delay_table,
     shipped_delay_table,
 )
-from node.simulated.faults import Crash, Heal, Partition, Pause, Restart, ScheduledFault
+from node.simulated.faults import (
+    ClockSkew,
+    Crash,
+    Heal,
+    LinkChange,
+    Partition,
+    Pause,
+    Restart,
+    ScheduledFault,
+    SlowCpu,
+)
 from node.simulated.network import NetworkParameters
 
 
@@ -136,13 +146,31 @@ def scheduled_faults(configuration: Configuration) -> tuple[ScheduledFault, ...]
         nodes = [NodeId(node) for node in section.nodes]
         match section.kind:
             case "crash":
-                faults += [Crash(section.at, node) for node in nodes]
+                faults += [Crash(section.at, node, section.disk_loss or "unsynced") for node in nodes]
             case "restart":
                 faults += [Restart(section.at, node) for node in nodes]
             case "pause":
                 faults += [Pause(section.at, node, section.duration) for node in nodes]
+            case "slow":
+                faults += [SlowCpu(section.at, node, section.per_cent or 100) for node in nodes]
+            case "skew":
+                faults += [ClockSkew(section.at, node, section.offset or 0) for node in nodes]
+            case "link":
+                faults.append(_link_change(section))
             case "partition":
-                faults.append(Partition(section.at, tuple(tuple(map(NodeId, group)) for group in section.groups)))
+                groups = tuple(tuple(map(NodeId, group)) for group in section.groups)
+                faults.append(Partition(section.at, groups, section.one_way))
             case "heal":
                 faults.append(Heal(section.at))
     return tuple(faults)
+
+
+def _link_change(section: FaultSection) -> LinkChange:
+    return LinkChange(
+        section.at,
+        tuple(map(NodeId, section.senders)),
+        tuple(map(NodeId, section.recipients)),
+        section.loss,
+        section.duplication,
+        section.extra_delay,
+    )

@@ -168,6 +168,18 @@ RELATION_ERRORS = [
         'x.toml:33: faults[0].nodes: is missing: expected with kind = "crash"']),
     ('kind = "crash"', 'kind = "crash"\nduration = "3s"', [
         'x.toml:36: faults[0].duration: has no meaning: expected none with kind = "crash"']),
+    ('kind = "crash"', 'kind = "slow"\none_way = true', [
+        'x.toml:33: faults[0].per_cent: is missing: expected with kind = "slow"',
+        'x.toml:36: faults[0].one_way: has no meaning: expected none with kind = "slow"']),
+    ('kind = "crash"', 'kind = "skew"\ndisk_loss = "all"', [
+        'x.toml:36: faults[0].disk_loss: has no meaning: expected none with kind = "skew"',
+        'x.toml:33: faults[0].offset: is missing: expected with kind = "skew"']),
+    ('kind = "crash"\nnodes', 'kind = "link"\nloss = 0.5\nsenders = ["c1"]\nrecipients = ["a1", "c2"]\nnodes', [
+        "x.toml:37: faults[0].senders[0]: 'c1' is no host: expected a home, or tangle1 to tangle3",
+        "x.toml:38: faults[0].recipients[1]: 'c2' is no host: expected a home, or tangle1 to tangle3",
+        'x.toml:39: faults[0].nodes: has no meaning: expected none with kind = "link"']),
+    ('kind = "crash"\nnodes = ["a1", "tangle3"]', 'kind = "heal"\nloss = 0.5', [
+        'x.toml:36: faults[0].loss: has no meaning: expected none with kind = "heal"']),
     ('kind = "crash"\nnodes = ["a1", "tangle3"]', 'kind = "partition"\ngroups = [["a1"]]', [
         "x.toml:36: faults[0].groups: expected two groups or more"]),
 ]  # fmt: skip
@@ -218,7 +230,8 @@ TOGETHER = [
         ("x.toml:8: market.grid_charges: expected a price in p/kWh such as 18.9; "
         "-1 p/kWh, between 0 and 1000000000000 expected")]),
     ([('kind = "crash"', 'kind = "crush"')], [
-        "x.toml:35: faults[0].kind: expected 'crash', 'restart', 'pause', 'partition' or 'heal', not 'crush'"]),
+        ("x.toml:35: faults[0].kind: expected 'crash', 'restart', 'pause', 'slow', 'skew', 'link', 'partition' or 'heal', "
+        "not 'crush'")]),
     ([("grid_charges = 18.9", "grid_charge = 18.9")], [
         "x.toml:8: market.grid_charge: is no field: did you mean 'grid_charges'?"]),
     ([("[network]", "[networks]")], ["x.toml:30: networks: is no field: did you mean 'network'?"]),

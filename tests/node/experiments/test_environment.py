@@ -1,0 +1,62 @@
+"""The faults of a configuration become the schedule of the simulation."""
+
+import pytest
+
+from ledger.kernel.instant import SECOND
+from node.configuration import Configuration, FaultSection
+from node.configuration_checks import field_problems
+from node.experiments.environment import scheduled_faults
+from node.simulated.faults import ClockSkew, Crash, Heal, LinkChange, Partition, Pause, Restart, SlowCpu
+
+AT = 3 * SECOND
+FAULTS = [
+    ({"kind": "crash", "nodes": ["a", "b"]}, (Crash(AT, "a", "unsynced"), Crash(AT, "b", "unsynced"))),
+    ({"kind": "crash", "nodes": ["a"], "disk_loss": "last"}, (Crash(AT, "a", "last"),)),
+    ({"kind": "restart", "nodes": ["a"]}, (Restart(AT, "a"),)),
+    ({"kind": "pause", "nodes": ["a"], "duration": "2s"}, (Pause(AT, "a", 2 * SECOND),)),
+    ({"kind": "slow", "nodes": ["a"], "per_cent": 400}, (SlowCpu(AT, "a", 400),)),
+    (
+        {"kind": "skew", "nodes": ["a", "b"], "offset": "-1s500ms"},
+        (ClockSkew(AT, "a", -1_500_000), ClockSkew(AT, "b", -1_500_000)),
+    ),
+    ({"kind": "skew", "nodes": ["a"], "offset": "0s"}, (ClockSkew(AT, "a", 0),)),
+    ({"kind": "link"}, (LinkChange(AT),)),
+    (
+        {
+            "kind": "link",
+            "senders": ["a"],
+            "recipients": ["b", "tangle1"],
+            "loss": 0.25,
+            "duplication": 0.5,
+            "extra_delay": "1s",
+        },
+        (LinkChange(AT, ("a",), ("b", "tangle1"), 0.25, 0.5, SECOND),),
+    ),
+    ({"kind": "partition", "groups": [["a"], ["b", "tangle1"]]}, (Partition(AT, (("a",), ("b", "tangle1"))),)),
+    ({"kind": "partition", "groups": [["a"], ["b"]], "one_way": True}, (Partition(AT, (("a",), ("b",)), True),)),
+    ({"kind": "heal"}, (Heal(AT),)),
+]
+
+
+def configured(fault):
+    return Configuration.model_validate(
+        {
+            "scenario": {"name": "x"},
+            "data": {"file": "x.csv"},
+            "market": {"grid_charges": 2, "grid_pays": 1},
+            "chains": [{"name": "mg", "homes": ["a", "b"]}],
+            "faults": [{"at": "3s", **fault}],
+        }
+    )
+
+
+@pytest.mark.parametrize(("fault", "scheduled"), FAULTS)
+def test_every_kind_of_fault_can_be_scheduled(fault, scheduled):
+    configuration = configured(fault)
+    assert field_problems(configuration) == []
+    assert scheduled_faults(configuration) == scheduled
+    assert Configuration.model_validate(configuration.model_dump(mode="json")) == configuration
+
+
+def test_every_kind_is_here():
+    assert {fault["kind"] for fault, _ in FAULTS} == set(FaultSection.model_fields["kind"].annotation.__args__)

@@ -177,7 +177,14 @@ def _fault_problems(configuration: Configuration) -> Iterator[FieldProblem]:
     homes = [home.name for chain in configuration.chains for home in chain.homes]
     hosts = dict.fromkeys([*ledger_node_names(configuration), *homes])
     known = f"expected a home, or tangle1 to tangle{configuration.ledger.nodes}"
-    named_by: tuple[FieldPath, ...] = (_NODES, *(("chains", i, "homes") for i in range(len(configuration.chains))))
+    named_by: tuple[FieldPath, ...] = (
+        _NODES,
+        *(
+            ("chains", i, "homes", j, "name")
+            for i, chain in enumerate(configuration.chains)
+            for j in range(max(1, len(chain.homes)))
+        ),
+    )
     for i, fault in enumerate(configuration.faults):
         place: FieldPath = ("faults", i)
         named: list[tuple[FieldPath, str]] = [

@@ -68,7 +68,7 @@ def read_document(document: dict[str, Any]) -> Reading:
         if not wrong:
             problems = _problems(items)
             wrong |= _meant_fields(items)
-        for field in {_whole(tuple(item["loc"])) for item in items}:
+        for field in dict.fromkeys(_whole(tuple(item["loc"])) for item in items):
             wrong.add(field)
             _stand_in(good, field)
     return Reading(None, problems, frozenset(wrong))
@@ -84,7 +84,10 @@ def _problems(items: Sequence[Any]) -> list[FieldProblem]:
 def _meant_fields(items: Sequence[Any]) -> set[FieldPath]:
     """What the unknown fields were probably meant to be."""
     unknown = [tuple(item["loc"]) for item in items if item["type"] == "extra_forbidden"]
-    return {(*field[:-1], name) for field in unknown for name in _close_to(str(field[-1]), _fields_beside(field))}
+    meant: set[FieldPath] = set()
+    for field in unknown:
+        meant.update((*field[:-1], name) for name in _close_to(str(field[-1]), _fields_beside(field)))
+    return meant
 
 
 def _problem(item: Any) -> FieldProblem:

@@ -133,14 +133,17 @@ def _read(path: Path) -> tuple[list[str], list[Row]]:
 
 def _check_header(path: Path, header: Sequence[str], rows: Sequence[Row], names: Sequence[str]) -> None:
     """Refuse a header without the columns that are needed, and rows that are longer than it."""
-    unclear = {name: header.count(name) for name in names if header.count(name) != 1}
-    if unclear:
-        found = _columns_shown(header)
-        what = {
-            name: f"is missing: {found}" if count == 0 else f"is there {count} times: expected it once"
-            for name, count in unclear.items()
-        }
-        raise ConfigurationError([f"{path}:1: column {name!r} {what[name]}" for name in unclear])
+    if len(header) == 1 and ";" in header[0]:
+        raise ConfigurationError([f"{path}:1: the header has ';' and no comma: expected commas between the cells"])
+    missing = [f"{path}:1: column {name!r} is missing" for name in names if name not in header]
+    twice = [
+        f"{path}:1: column {name!r} is there {header.count(name)} times: expected it once"
+        for name in names
+        if header.count(name) > 1
+    ]
+    if missing or twice:
+        shown = f"{path}:1: the columns found are {_shown(header)}"
+        raise ConfigurationError([*twice, *_some_of(path, missing), *([shown] if missing else [])])
     wide = [
         f"{path}:{line}: the row has {len(row)} cells: expected at most {len(header)}, as the header has"
         for line, row in rows
@@ -150,12 +153,8 @@ def _check_header(path: Path, header: Sequence[str], rows: Sequence[Row], names:
         raise ConfigurationError(_some_of(path, wide))
 
 
-def _columns_shown(header: Sequence[str]) -> str:
-    """What the header has instead of a column that is missing."""
-    if len(header) == 1 and ";" in header[0]:
-        return "the header has no comma but ';', expected a file with commas between the cells"
-    more = ", ..." if len(header) > COLUMNS_SHOWN else ""
-    return f"found {', '.join(map(repr, header[:COLUMNS_SHOWN]))}{more}"
+def _shown(header: Sequence[str]) -> str:
+    return ", ".join(map(repr, header[:COLUMNS_SHOWN])) + (", ..." if len(header) > COLUMNS_SHOWN else "")
 
 
 def _some_of(path: Path, problems: Sequence[str]) -> list[str]:

@@ -221,6 +221,15 @@ TOGETHER = [
         "x.toml:29: ledger.pow: expected 'sampled' or 'ground', not 'x'",
         "x.toml:37: faults[0].nodes[0]: 'a9' is no host: expected a home, or tangle1 to tangle3"]),
     ([('homes = ["a1"', 'home = ["a1"')], ["x.toml:14: chains[0].home: is no field: did you mean 'homes'?"]),
+    ([('data = "x" }', 'data = "x", generation_shift = 3 }'), ('"a1", "tangle3"]', '"a9", "tangle3"]')], [
+        ("x.toml:21: chains[1].homes[1].generation_shift: expected a duration such as \"90s\", \"1h30m\" or \"25ms\", not 3 "
+        "(add a unit: d, h, m, s, ms or us)"),
+        "x.toml:36: faults[0].nodes[0]: 'a9' is no host: expected a home, or tangle1 to tangle3"]),
+    ([('"a1", "a2"', '"a 1", "a2"'), ('"a1", "tangle3"]', '"a9", "tangle3"]')], [
+        ("x.toml:14: chains[0].homes[0].name: expected a name: a letter, then letters, digits, - or _, at most 32, "
+        "not 'a 1'")]),
+    ([('homes = ["a1", "a2", "a3", "a4"]', 'homes = "a1"')], [
+        "x.toml:14: chains[0].homes: expected a list in brackets, not 'a1'"]),
     ([('name = "town"', 'name = "my town"')], [
         "x.toml:25: chains[2].name: expected a name: a letter, then letters, digits, - or _, at most 32, not 'my town'"]),
     ([('"a1", "a2"', '"a 1", "a2"'), ('parent = "town"\nhomes = [\n', 'parent = "city"\nhomes = [\n')], [

@@ -8,6 +8,7 @@ conditions are judged; for an anchor transaction it is the timestamp of its chai
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -45,10 +46,15 @@ class SignatureUnlock(Value):
 
 
 class CommitteeUnlock(Value):
-    """For a committee's address: signatures of the transaction's id by the members whose bits are set, lowest first."""
+    """For a committee's address: signatures of the transaction's id by the members at these places, lowest first."""
 
-    signers: Natural
+    signers: tuple[Natural, ...]
     signatures: tuple[Signature, ...]
+
+    def fits(self, n: int) -> bool:
+        """Whether the signers are different members of n, in order, with a signature each."""
+        in_order = all(lower < upper for lower, upper in pairwise(self.signers))
+        return in_order and all(place < n for place in self.signers) and len(self.signers) == len(self.signatures)
 
 
 class ChainUnlock(Value):

@@ -160,17 +160,16 @@ def _check_signature(key: PublicKey, message: bytes, signature: Signature, place
 def _check_committee(
     owner: CommitteeAddress, unlock: CommitteeUnlock, place: int, message: bytes, verifier: Verifier
 ) -> None:
-    members = unlock.signers.bit_count()
-    named = unlock.signers >> len(owner.public_keys) == 0 and members == len(unlock.signatures)
-    require(named, "bad_signature", f"input {place}: {len(unlock.signatures)} signatures of {members} signers")
+    members, signatures = len(unlock.signers), len(unlock.signatures)
+    named = unlock.fits(len(owner.public_keys))
+    require(named, "bad_signature", f"input {place}: {signatures} signatures of {members} signers")
     require(
         members >= owner.threshold,
         "too_few_signatures",
         f"input {place}: {members} signatures, {owner.threshold} expected",
     )
-    signers = [key for index, key in enumerate(owner.public_keys) if unlock.signers >> index & 1]
-    for key, signature in zip(signers, unlock.signatures, strict=True):
-        _check_signature(key, message, signature, place, verifier)
+    for member, signature in zip(unlock.signers, unlock.signatures, strict=True):
+        _check_signature(owner.public_keys[member], message, signature, place, verifier)
 
 
 def _check_chain(chain: ChainId, anchor_input: int, place: int, consumed: Sequence[Output]) -> None:

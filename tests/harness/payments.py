@@ -49,8 +49,8 @@ def sign(essence: Essence, *signers: Signer | Sequence[Signer] | int) -> Transac
         if isinstance(signer, int):
             unlocks.append(ChainUnlock(signer))
         elif isinstance(signer, Sequence):
-            mask = sum(1 << MEMBERS.index(member) for member in signer)
-            unlocks.append(CommitteeUnlock(mask, tuple(member.sign(essence.id) for member in signer)))
+            places = tuple(MEMBERS.index(member) for member in signer)
+            unlocks.append(CommitteeUnlock(places, tuple(member.sign(essence.id) for member in signer)))
         else:
             unlocks.append(SignatureUnlock(signer.sign(essence.id)))
     return Transaction(essence, tuple(unlocks))

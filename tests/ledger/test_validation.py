@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from ledger.kernel.encoding import Codec, encode
 from ledger.kernel.identity import verifier
 from ledger.kernel.rejection import Rejected
 from ledger.output import AnchorOutput, BasicOutput, ChainAddress, CommitteeAddress, Expiration, OutputId, SenderFeature
@@ -104,14 +105,22 @@ def test_a_signature_counts_once_and_for_its_own_signer():
     essence = Essence(NETWORK, 0, IDS[:1], coins(10))
     own = [member.sign(essence.id) for member in MEMBERS]
     for unlock, code in [
-        (CommitteeUnlock(0b0111, (own[0], own[0], own[0])), "bad_signature"),
-        (CommitteeUnlock(0b0111, (own[0], own[2], own[1])), "bad_signature"),
-        (CommitteeUnlock(0b0011, tuple(own[:3])), "bad_signature"),
-        (CommitteeUnlock(0b1111, tuple(own[:3])), "bad_signature"),
-        (CommitteeUnlock(0b10011, tuple(own[:3])), "bad_signature"),
-        (CommitteeUnlock(0b1110, tuple(own[1:])), "valid"),
+        (CommitteeUnlock((0, 1, 2), (own[0], own[0], own[0])), "bad_signature"),
+        (CommitteeUnlock((0, 1, 2), (own[0], own[2], own[1])), "bad_signature"),
+        (CommitteeUnlock((0, 1), tuple(own[:3])), "bad_signature"),
+        (CommitteeUnlock((0, 1, 2, 3), tuple(own[:3])), "bad_signature"),
+        (CommitteeUnlock((0, 1, 4), tuple(own[:3])), "bad_signature"),
+        (CommitteeUnlock((0, 0, 1), (own[0], own[0], own[1])), "bad_signature"),
+        (CommitteeUnlock((1, 0, 2), (own[1], own[0], own[2])), "bad_signature"),
+        (CommitteeUnlock((1, 2, 3), tuple(own[1:])), "valid"),
     ]:
         assert code_of(Transaction(essence, (unlock,)), [BasicOutput(10, COMMITTEE)]) == code
+
+
+def test_committees_may_have_more_members_than_an_integer_has_bits():
+    unlock = CommitteeUnlock(tuple(range(33, 100)), (bytes(64),) * 67)
+    assert unlock.fits(100) and not unlock.fits(99)
+    assert Codec(CommitteeUnlock).decode(encode(unlock)) == unlock
 
 
 def test_an_output_of_a_chain_is_unlocked_by_its_anchor_among_the_inputs():

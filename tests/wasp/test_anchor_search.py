@@ -31,9 +31,8 @@ GENESIS = anchor_of(OutputId(digest("genesis"), 0), output(0))
 
 def signed(*places):
     essence = Essence("net", 1, (GENESIS.id,), (output(1),))
-    mask = sum(1 << place for place in places)
     return anchor_transaction(
-        essence, CommitteeUnlock(mask, tuple(SIGNERS[place].sign(essence.id) for place in places))
+        essence, CommitteeUnlock(places, tuple(SIGNERS[place].sign(essence.id) for place in places))
     )
 
 

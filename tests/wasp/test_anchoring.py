@@ -24,7 +24,7 @@ GENESIS = anchor_of(OutputId(digest("genesis"), 0), output_of(0, "genesis"))
 def successor(base, label):
     """A signed anchor on another one."""
     essence = Essence("net", base.index + 1, (base.id,), (output_of(base.index + 1, label),))
-    anchor = anchor_made_by(Transaction(essence, (CommitteeUnlock(1, (bytes(64),)),)), CHAIN)
+    anchor = anchor_made_by(Transaction(essence, (CommitteeUnlock((0,), (bytes(64),)),)), CHAIN)
     assert anchor is not None
     return anchor
 
@@ -173,9 +173,7 @@ def test_an_anchor_is_signed_when_n_minus_f_members_signed_its_essence():
     essence = Essence("net", 1, (GENESIS.id,), (output_of(1, "x"),))
 
     def signed_by(*places):
-        unlock = CommitteeUnlock(
-            sum(1 << place for place in places), tuple(signers[place].sign(essence.id) for place in places)
-        )
+        unlock = CommitteeUnlock(places, tuple(signers[place].sign(essence.id) for place in places))
         return is_signed_anchor(anchor_transaction(essence, unlock), GENESIS.id, committee, ModelVerifier())
 
     assert signed_by(0, 2, 3)

@@ -16,7 +16,7 @@ def anchor(index):
         1, CHAIN, index, encode(StateCommitment(bytes(32), bytes(32))), CommitteeAddress(1, (bytes(32),))
     )
     essence = Essence("net", index, (OutputId(digest("base", index), 0),), (output,))
-    made = anchor_made_by(Transaction(essence, (CommitteeUnlock(1, (bytes(64),)),)), CHAIN)
+    made = anchor_made_by(Transaction(essence, (CommitteeUnlock((0,), (bytes(64),)),)), CHAIN)
     assert made is not None
     return made
 

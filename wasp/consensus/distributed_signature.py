@@ -100,8 +100,8 @@ class DistributedSignature(Automaton[SignMessage, PartialSignature, MessageSigne
         if len(self._signatures) < self._signature_quorum:
             return NOTHING
         self._signed = True
-        members = sorted(self._signatures)
-        unlock = CommitteeUnlock(sum(1 << j for j in members), tuple(self._signatures[j] for j in members))
+        members = tuple(sorted(self._signatures))
+        unlock = CommitteeUnlock(members, tuple(self._signatures[j] for j in members))
         return Step(outputs=(MessageSigned(unlock),))
 
     def _blame(self, sender: NodeId, kind: str, detail: str) -> Step[MessageSigned]:
@@ -115,14 +115,11 @@ def signature_quorum(committee: Committee) -> int:
 
 def is_signed_by(committee: Committee, digest: Digest, unlock: CommitteeUnlock, verifier: Verifier) -> bool:
     """Whether n - f distinct members signed the digest. Total."""
-    if unlock.signers >> committee.n or unlock.signers.bit_count() != len(unlock.signatures):
+    if not unlock.fits(committee.n) or len(unlock.signatures) < signature_quorum(committee):
         return False
-    if len(unlock.signatures) < signature_quorum(committee):
-        return False
-    members = [j for j in range(committee.n) if unlock.signers >> j & 1]
     return all(
         verifier.verify(committee.public_keys[j], digest, signature)
-        for j, signature in zip(members, unlock.signatures, strict=True)
+        for j, signature in zip(unlock.signers, unlock.signatures, strict=True)
     )
 
 

@@ -52,7 +52,7 @@ def successor(label: str = "successor") -> Transaction:
     """A signed successor of the base, from an earlier log index."""
     essence = essence_of(Batch(BASE, 5, (), (0, 1, 2)), digest(label), inputs=2)
     signatures = tuple(DEALT.signers[me].sign(essence.id) for me in MEMBERS[:3])
-    return anchor_transaction(essence, CommitteeUnlock(0b111, signatures))
+    return anchor_transaction(essence, CommitteeUnlock((0, 1, 2), signatures))
 
 
 def ends(network: VirtualNetwork) -> list[list[Any]]:

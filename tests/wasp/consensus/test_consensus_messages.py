@@ -20,7 +20,7 @@ from wasp.consensus.distributed_signature import PartialSignature, anchor_transa
 from wasp.consensus.reliable_broadcast import Echo, Initial, Ready
 
 ESSENCE = essence_of(Batch(BASE, 5, (), ()), digest("entropy"), inputs=2)
-ANCHOR = anchor_transaction(ESSENCE, CommitteeUnlock(0b111, (bytes(64),) * 3))
+ANCHOR = anchor_transaction(ESSENCE, CommitteeUnlock((0, 1, 2), (bytes(64),) * 3))
 
 rounds = st.integers(0, 2**63 - 1)
 messages = st.one_of(

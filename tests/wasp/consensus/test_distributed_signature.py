@@ -40,7 +40,7 @@ def share(me: NodeId, message: bytes = MESSAGE) -> PartialSignature:
 
 def unlock_of(message: bytes, *members: int) -> CommitteeUnlock:
     signers = [DEALT.signers[DEALT.members[j]] for j in members]
-    return CommitteeUnlock(sum(1 << j for j in members), tuple(signer.sign(message) for signer in signers))
+    return CommitteeUnlock(members, tuple(signer.sign(message) for signer in signers))
 
 
 def faults(step: Any) -> list[tuple[NodeId, str]]:
@@ -91,9 +91,10 @@ def test_only_distinct_members_of_the_committee_sign_for_it():
     assert not signed(unlock_of(OTHER, 0, 1, 2, 3))
     assert not signed(unlock_of(MESSAGE, 0, 1, 2))
     assert not signed(CommitteeUnlock(good.signers, good.signatures[::-1]))
-    assert not signed(CommitteeUnlock(0b111, good.signatures))
-    assert not signed(CommitteeUnlock(0b11110, good.signatures))
-    assert not signed(CommitteeUnlock(0b100111, good.signatures))
+    assert not signed(CommitteeUnlock((0, 1, 2), good.signatures))
+    assert not signed(CommitteeUnlock((1, 2, 3, 4), good.signatures))
+    assert not signed(CommitteeUnlock((0, 1, 2, 5), good.signatures))
+    assert not signed(CommitteeUnlock((0, 0, 1, 2), (good.signatures[0], *good.signatures[:3])))
 
 
 def test_an_anchor_has_the_committees_unlock_first_and_the_chains_for_all_other_inputs():

@@ -1,7 +1,10 @@
 """The faults of a configuration become the schedule of the simulation."""
 
+from typing import get_args
+
 import pytest
 
+from ledger.kernel.automaton import NodeId
 from ledger.kernel.instant import SECOND
 from node.configuration import Configuration, FaultSection
 from node.configuration_checks import field_problems
@@ -9,17 +12,18 @@ from node.experiments.environment import scheduled_faults
 from node.simulated.faults import ClockSkew, Crash, Heal, LinkChange, Partition, Pause, Restart, SlowCpu
 
 AT = 3 * SECOND
+A, B, TANGLE1 = NodeId("a"), NodeId("b"), NodeId("tangle1")
 FAULTS = [
-    ({"kind": "crash", "nodes": ["a", "b"]}, (Crash(AT, "a", "unsynced"), Crash(AT, "b", "unsynced"))),
-    ({"kind": "crash", "nodes": ["a"], "disk_loss": "last"}, (Crash(AT, "a", "last"),)),
-    ({"kind": "restart", "nodes": ["a"]}, (Restart(AT, "a"),)),
-    ({"kind": "pause", "nodes": ["a"], "duration": "2s"}, (Pause(AT, "a", 2 * SECOND),)),
-    ({"kind": "slow", "nodes": ["a"], "per_cent": 400}, (SlowCpu(AT, "a", 400),)),
+    ({"kind": "crash", "nodes": ["a", "b"]}, (Crash(AT, A, "unsynced"), Crash(AT, B, "unsynced"))),
+    ({"kind": "crash", "nodes": ["a"], "disk_loss": "last"}, (Crash(AT, A, "last"),)),
+    ({"kind": "restart", "nodes": ["a"]}, (Restart(AT, A),)),
+    ({"kind": "pause", "nodes": ["a"], "duration": "2s"}, (Pause(AT, A, 2 * SECOND),)),
+    ({"kind": "slow", "nodes": ["a"], "per_cent": 400}, (SlowCpu(AT, A, 400),)),
     (
         {"kind": "skew", "nodes": ["a", "b"], "offset": "-1s500ms"},
-        (ClockSkew(AT, "a", -1_500_000), ClockSkew(AT, "b", -1_500_000)),
+        (ClockSkew(AT, A, -1_500_000), ClockSkew(AT, B, -1_500_000)),
     ),
-    ({"kind": "skew", "nodes": ["a"], "offset": "0s"}, (ClockSkew(AT, "a", 0),)),
+    ({"kind": "skew", "nodes": ["a"], "offset": "0s"}, (ClockSkew(AT, A, 0),)),
     ({"kind": "link"}, (LinkChange(AT),)),
     (
         {
@@ -30,10 +34,10 @@ FAULTS = [
             "duplication": 0.5,
             "extra_delay": "1s",
         },
-        (LinkChange(AT, ("a",), ("b", "tangle1"), 0.25, 0.5, SECOND),),
+        (LinkChange(AT, (A,), (B, TANGLE1), 0.25, 0.5, SECOND),),
     ),
-    ({"kind": "partition", "groups": [["a"], ["b", "tangle1"]]}, (Partition(AT, (("a",), ("b", "tangle1"))),)),
-    ({"kind": "partition", "groups": [["a"], ["b"]], "one_way": True}, (Partition(AT, (("a",), ("b",)), True),)),
+    ({"kind": "partition", "groups": [["a"], ["b", "tangle1"]]}, (Partition(AT, ((A,), (B, TANGLE1))),)),
+    ({"kind": "partition", "groups": [["a"], ["b"]], "one_way": True}, (Partition(AT, ((A,), (B,)), True),)),
     ({"kind": "heal"}, (Heal(AT),)),
 ]
 
@@ -59,4 +63,4 @@ def test_every_kind_of_fault_can_be_scheduled(fault, scheduled):
 
 
 def test_every_kind_is_here():
-    assert {fault["kind"] for fault, _ in FAULTS} == set(FaultSection.model_fields["kind"].annotation.__args__)
+    assert {fault["kind"] for fault, _ in FAULTS} == set(get_args(FaultSection.model_fields["kind"].annotation))

@@ -3,7 +3,7 @@
 import pytest
 from annotated_types import Le
 
-from node.configuration import ConfigurationError, ScenarioSection
+from node.configuration import ConfigurationError, FieldProblem, ScenarioSection
 from node.configuration_file import load_configuration
 from node.experiments.scenario import PARENT_FUNDS, TOKENS_MAX, Scenario
 from tests.harness.small_run import HOMES, NORTH, run_small, write_small
@@ -60,4 +60,4 @@ def test_more_tokens_than_an_account_could_hold_are_refused(tmp_path, monkeypatc
     with pytest.raises(ConfigurationError) as caught:
         Scenario(configuration, tmp_path)
     message = f"the genesis funds of all accounts are {TOKENS_MAX + 1} micro-pence, expected at most {TOKENS_MAX}"
-    assert caught.value.problems == ((("market", "funds_days"), message),)
+    assert caught.value.problems == (FieldProblem(("market", "funds_days"), message),)

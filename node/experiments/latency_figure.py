@@ -31,8 +31,11 @@ STAGES = (
 """Column of the stage, its words, its line, its colour."""
 
 
-def latency(tables: Tables) -> Drawing:
-    """The share of orders that had reached each stage, by the time since they were submitted."""
+def latency(tables: Tables, delays: tuple[str, str] | None = None) -> Drawing:
+    """The share of orders that had reached each stage, by the time since they were submitted.
+
+    ``delays``: the gather delay and the batch delay of the committees, in words.
+    """
     orders = frozenset(tables.orders.column("request"))
     names = [name for name, *_ in STAGES]
     spans: dict[str, list[float]] = {name: [] for name in names}
@@ -61,7 +64,19 @@ def latency(tables: Tables) -> Drawing:
     )
     if axis and axis[2] and axis[0] == INSTANT_BELOW:
         caption += f" What took less than {_seconds(INSTANT_BELOW)} stands on the left edge."
+    if axis and delays and _replaced(tables):
+        caption += (
+            f" Two steps, with a plateau between: the orders of an opening find a chain at rest and wait {delays[0]} "
+            "(gather_delay) before a member proposes them; those that replace them after a round find that the members have "
+            f"just proposed, and wait until {delays[1]} (batch_delay) after that."
+        )
     return finished(figure, "latency", caption, f"Latency of orders by stage. Medians: {'; '.join(medians) or 'none'}.")
+
+
+def _replaced(tables: Tables) -> bool:
+    """Whether any order replaced an earlier one."""
+    orders = tables.orders.select("chain", "interval", "home")
+    return len(set(orders)) < len(orders)
 
 
 def _draw_curve(place: Axes, spans: Sequence[float], label: str, dashes: str, colour: str) -> None:

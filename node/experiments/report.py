@@ -90,7 +90,13 @@ def render_report(
         "benefit": benefit_of(tables, market.tariff),
         **summary,
     }
-    drawn = (*day_figures(tables, market), clearing_prices(tables, market), latency(tables), tangle_picture(tables))
+    weights = manifest.get("weight_percent", {})
+    drawn = (
+        *day_figures(tables, market),
+        clearing_prices(tables, market),
+        latency(tables, _delays(manifest)),
+        tangle_picture(tables, weights),
+    )
     drawings = {drawing.name: drawing for drawing in drawn}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(Path(__file__).with_name(TEMPLATE).read_text(encoding="utf-8"))
@@ -117,6 +123,14 @@ def market_of(manifest: Mapping[str, Any]) -> Market:
     buy, sell = (price_of(str(section[field])) for field in ("grid_charges", "grid_pays"))
     interval = manifest.get("interval_us") or parse_duration(section.get("interval", "1h"))
     return Market(Tariff(buy, sell), interval, manifest.get("first_delivery_us", 0))
+
+
+def _delays(manifest: Mapping[str, Any]) -> tuple[str, str] | None:
+    """How long requests wait for a member's proposal: at rest, and after the last one."""
+    section = manifest["configuration"].get("consensus")
+    if section is None:
+        return None
+    return str(section["gather_delay"]), str(section["batch_delay"])
 
 
 def _facts(tables: Tables, summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -57,6 +57,7 @@ def summary_tables(tables: Tables, summary: Mapping[str, Any], market: Market) -
         "energy": _energy(summary),
         "prices": _prices(summary, market),
         "benefit": _benefit(summary),
+        "net-benefit": _net_benefit(summary),
         "latency": _latency(summary),
         "chains": _chains(summary),
         "layer1": _layer1(summary),
@@ -111,9 +112,6 @@ def _benefit(summary: Mapping[str, Any]) -> Listing:
         "gain on what was ordered, p",
         "% of the grid's money for kWh between homes",
         "% of the grid's money for all kWh",
-        "cost of imbalances, p",
-        "net gain, after imbalances, p",
-        "net, % of the grid's money for all kWh",
     )
     groups = [("all", benefit), *benefit["chains"].items()] if benefit["chains"] else []
     rows = [
@@ -125,9 +123,6 @@ def _benefit(summary: Mapping[str, Any]) -> Listing:
             pence(part["gain"]),
             percent(part["percent_of_peer_to_peer"]),
             percent(part["percent_of_all"]),
-            pence(part["imbalance_cost"]),
-            pence(part["net_gain"]),
-            percent(part["net_percent_of_all"]),
         )
         for name, group in groups
         for side in ("producers", "consumers")
@@ -139,12 +134,38 @@ def _benefit(summary: Mapping[str, Any]) -> Listing:
         f"gain, {pence(benefit['gain'])} p, {relation} the spread of the grid's prices times the energy between homes, "
         f"{pence(benefit['joint'])} p. The first percentage is the gain over what the main grid pays or charges for the Wh "
         "that were traded between homes. The second is the gain over what it pays or charges for all Wh ordered. A "
-        "producer's reference is what the grid pays, the low price, so more than 100 % is possible. Cost of imbalances: "
-        "what the market's homes paid less received for metering something else than they had ordered, against the same "
-        "metered energy with the grid alone, where a forecast error costs nothing. Net gain, after imbalances: the gain "
-        f"less that cost, {pence(benefit['net_gain'])} p for both sides."
+        "producer's reference is what the grid pays, the low price, so more than 100 % is possible."
     )
-    return Listing("Benefit against the main grid", columns, rows, note=note)
+    return Listing("Gain on what was ordered, against the main grid", columns, rows, note=note)
+
+
+def _net_benefit(summary: Mapping[str, Any]) -> Listing:
+    benefit = summary["benefit"]
+    columns = (
+        "",
+        "gain on what was ordered, p",
+        "cost of imbalances, p",
+        "net gain, after imbalances, p",
+        "% of the grid's money for all kWh",
+    )
+    groups = [("all", benefit), *benefit["chains"].items()] if benefit["chains"] else []
+    rows = [
+        (
+            f"{side}, {name}",
+            *(pence(group[side][key]) for key in ("gain", "imbalance_cost", "net_gain")),
+            percent(group[side]["net_percent_of_all"]),
+        )
+        for name, group in groups
+        for side in ("producers", "consumers")
+    ]
+    note = (
+        "Cost of imbalances: what homes paid less received for metering something else than they had ordered, against the "
+        "same metered energy with the grid alone, where a forecast error costs nothing. Net gain, after imbalances: the "
+        f"gain on what was ordered less that cost; {pence(benefit['net_gain'])} p for both sides, which is what all metered "
+        "energy would have cost with the grid alone less what the homes paid. The percentage is that of the net gain over "
+        "what the grid pays or charges for all Wh ordered."
+    )
+    return Listing("Net gain, after imbalances, against the main grid", columns, rows, note=note)
 
 
 def _latency(summary: Mapping[str, Any]) -> Listing:

@@ -7,15 +7,17 @@ each block was issued: not yet accepted, accepted, confirmed. The moments are th
 1. The anchor is the one whose surroundings fit on the page best: confirmed, about ``BLOCKS_WANTED`` blocks in its window.
 2. The window reaches from shortly before its block to shortly after its confirmation; what is too much at the end is cut.
 3. The cone is walked from the anchor's block over strong and weak edges, towards children.
+4. An edge is straight, unless it would run through another block: then it takes the least of the ``BENDS`` that does not.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -32,10 +34,22 @@ from node.experiments.tables import Tables
 BLOCKS_WANTED = 40
 """Blocks in the picture: enough to see how weight grows, few enough to follow an edge."""
 BLOCKS_MAX = 90
+PLOT_WIDTH, LANE_HEIGHT = 6.4, 0.55
+"""Inches, about: to tell how near an edge comes to a block."""
+CLEARANCE = 0.085
+"""Inches between the middle of a block and an edge that is not its own."""
+BENDS = (0.0, 0.12, -0.12, 0.24, -0.24, 0.36, -0.36, 0.5, -0.5, 0.65, -0.65)
+"""Lanes by which the control point of an edge is off its middle; the edge is half as far."""
 LEAD, TAIL = 0.3, 0.35
 """The window before and after, as parts of the time that confirmation took."""
 CROWDED = 0.035
 """Of the window's width: blocks of one lane closer than this are set a little apart."""
+Spot: TypeAlias = tuple[float, float]
+"""Seconds from the anchor's issue, and the lane."""
+EdgeLook: TypeAlias = tuple[bool, bool]
+"""Whether to a strong parent, and whether both ends approve the anchor's block or are it."""
+BlockLook: TypeAlias = tuple[str, str]
+"""Marker and tint."""
 CONE = (("cone1", "approves it"), ("cone2", "approves it, after accepted"), ("cone3", "approves it, after confirmed"))
 
 
@@ -92,8 +106,8 @@ def choose_anchor(tables: Tables) -> AnchorBlock | None:
     return best[1] if best else None
 
 
-def tangle_picture(tables: Tables) -> Drawing:
-    """The picture, or a note that there is none."""
+def tangle_picture(tables: Tables, weight_percent: Mapping[str, int]) -> Drawing:
+    """The picture, or a note that there is none. ``weight_percent``: of the validators, for ``accepted``, ``confirmed``."""
     anchor = choose_anchor(tables)
     name, caption = "tangle", "The Tangle around one anchor."
     with rc_context(STYLE):
@@ -104,23 +118,33 @@ def tangle_picture(tables: Tables) -> Drawing:
         blocks = _blocks_between(tables, *anchor.window)
         cone = _future_cone(blocks, anchor.block)
         lanes = {issuer: lane for lane, issuer in enumerate(sorted({block.issuer for block in blocks}, key=natural))}
-        figure = Figure(figsize=(WIDTH, 1.35 + min(6.5, max(1.6, 0.55 * len(lanes)))))
+        figure = Figure(figsize=(WIDTH, 1.45 + min(6.5, max(1.6, LANE_HEIGHT * len(lanes)))))
         place = figure.subplots()
         places = _places(blocks, lanes, anchor)
-        _draw_edges(place, blocks, places, {*cone, anchor.block})
-        _draw_blocks(place, blocks, places, cone, anchor)
-        _label(figure, place, lanes, anchor, blocks)
+        start, end = anchor.window
+        scale = (PLOT_WIDTH * SECOND / (end - start), LANE_HEIGHT)
+        edges = _draw_edges(place, blocks, places, {*cone, anchor.block}, scale)
+        looks = _draw_blocks(place, blocks, places, cone, anchor)
+        _label(place, lanes, anchor, blocks)
+        handles = _legend(edges, looks)
+        figure.legend(handles=handles, loc="outside upper left", ncols=3, handlelength=1.6, columnspacing=1.4)
     issued = (anchor.accepted - anchor.issued) / SECOND, (anchor.confirmed - anchor.issued) / SECOND
+    weights = [_percent(weight_percent, grade) for grade in ("accepted", "confirmed")]
     caption = (
         f"The Tangle around the anchor of state {anchor.index} of {anchor.chain}: blocks by time and issuer; edges lead from "
-        f"a block to its parents. The tinted blocks approve the anchor, directly or over others. It was accepted after "
-        f"{issued[0]:.2f} s and confirmed after {issued[1]:.2f} s, at the first node that saw enough weight."
+        "a block to its parents. The tinted blocks approve the anchor, directly or over others. Attached: its block was "
+        f"issued, after the proof of work. Accepted{weights[0]} after {issued[0]:.2f} s, confirmed{weights[1]} after "
+        f"{issued[1]:.2f} s, at the first node that saw so much approve it."
     )
     alternative = (
         f"A graph of {len(blocks)} blocks by {len(lanes)} issuers, of which {len(cone)} approve the anchor's block "
         f"directly or over others; accepted {issued[0]:.2f} s and confirmed {issued[1]:.2f} s after its issue."
     )
     return Drawing(name, caption, alternative, svg_of(figure, name, alternative))
+
+
+def _percent(weight_percent: Mapping[str, int], grade: str) -> str:
+    return f" (by {weight_percent[grade]} % of the validators' weight)" if grade in weight_percent else ""
 
 
 def _blocks_between(tables: Tables, start: Instant, end: Instant) -> list[PictureBlock]:
@@ -142,9 +166,7 @@ def _future_cone(blocks: Sequence[PictureBlock], root: str) -> frozenset[str]:
     return frozenset(cone - {root})
 
 
-def _places(
-    blocks: Sequence[PictureBlock], lanes: Mapping[str, int], anchor: AnchorBlock
-) -> dict[str, tuple[float, float]]:
+def _places(blocks: Sequence[PictureBlock], lanes: Mapping[str, int], anchor: AnchorBlock) -> dict[str, Spot]:
     """Seconds from the anchor's issue, and the lane, a little off it where blocks crowd."""
     start, end = anchor.window
     near = CROWDED * (end - start)
@@ -160,40 +182,72 @@ def _places(
 
 
 def _draw_edges(
-    place: Axes, blocks: Sequence[PictureBlock], places: Mapping[str, tuple[float, float]], cone: set[str]
-) -> None:
-    edges: dict[tuple[bool, bool], list[tuple[str, str]]] = defaultdict(list)
+    place: Axes,
+    blocks: Sequence[PictureBlock],
+    places: Mapping[str, Spot],
+    cone: set[str],
+    scale: Spot,
+) -> frozenset[EdgeLook]:
+    """Draw all; which looks there are."""
+    edges: dict[EdgeLook, list[tuple[str, str]]] = defaultdict(list)
     for block in blocks:
         for kind, parents in ((True, block.strong), (False, block.weak)):
             for parent in parents:
                 if parent in places:
                     edges[kind, block.id in cone and parent in cone].append((block.id, parent))
     for (strong, approving), pairs in sorted(edges.items()):
-        path = _curves((places[child], places[parent]) for child, parent in pairs)
-        colour, width = (light("ink"), 0.75) if approving else (light("muted"), 0.5)
-        dashes = "-" if strong else (0, (3, 2))
-        place.add_patch(PathPatch(path, fill=False, edgecolor=colour, linewidth=width, linestyle=dashes, zorder=1))
+        path = _curves(pairs, places, scale)
+        style = _edge_style(strong, approving)
+        place.add_patch(PathPatch(path, fill=False, zorder=1, **style))
+    return frozenset(edges)
 
 
-def _curves(pairs: Iterable[tuple[tuple[float, float], tuple[float, float]]]) -> Path:
-    """One path of slightly bent edges: those along a lane must not hide behind the blocks between."""
-    points: list[tuple[float, float]] = []
+def _edge_style(strong: bool, approving: bool) -> dict[str, Any]:
+    colour, width = (light("ink"), 1.2) if approving else (light("muted"), 0.55)
+    return {"color": colour, "linewidth": width, "linestyle": "-" if strong else (0, (3, 2))}
+
+
+def _curves(pairs: Sequence[tuple[str, str]], places: Mapping[str, Spot], scale: Spot) -> Path:
+    """One path of all edges, each with the least bend that leaves the other blocks alone; else with the most room."""
+    points: list[Spot] = []
     codes: list[Any] = []
-    for (x0, y0), (x1, y1) in pairs:
-        bend = 0.34 if abs(y0 - y1) < 0.3 else 0.06
-        points += [(x0, y0), ((x0 + x1) / 2, (y0 + y1) / 2 + bend), (x1, y1)]
+    for child, parent in pairs:
+        others = np.array([spot for name, spot in places.items() if name not in (child, parent)]).reshape(-1, 2)
+        ways = [_bent(places[child], places[parent], bend) for bend in BENDS]
+        rooms = []
+        for way in ways:
+            rooms.append(_room(way, others, scale))
+            if rooms[-1] > CLEARANCE:
+                break
+        points += ways[rooms.index(max(rooms))]
         codes += [Path.MOVETO, Path.CURVE3, Path.CURVE3]
     return Path(points, codes)
+
+
+def _bent(start: Spot, end: Spot, bend: float) -> list[Spot]:
+    return [start, ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + bend), end]
+
+
+def _room(way: Sequence[Spot], others: Any, scale: Spot) -> float:
+    """Inches between a curve and the nearest of other blocks."""
+    if not len(others):
+        return CLEARANCE * 2
+    t = np.linspace(0, 1, 33)[:, None]
+    start, control, end = (np.array(spot) for spot in way)
+    curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * end
+    apart = (curve[:, None, :] - others[None, :, :]) * np.array(scale)
+    return float(np.sqrt((apart**2).sum(axis=2)).min())
 
 
 def _draw_blocks(
     place: Axes,
     blocks: Sequence[PictureBlock],
-    places: Mapping[str, tuple[float, float]],
+    places: Mapping[str, Spot],
     cone: frozenset[str],
     anchor: AnchorBlock,
-) -> None:
-    looks: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+) -> frozenset[BlockLook]:
+    """Draw all; which markers and tints there are besides the anchor's."""
+    looks: dict[BlockLook, list[Spot]] = defaultdict(list)
     for block in blocks:
         if block.id != anchor.block:
             tint = "paper"
@@ -206,55 +260,49 @@ def _draw_blocks(
         place.scatter([x for x, _ in spots], [y for _, y in spots], size, marker=marker, zorder=3, **style)  # type: ignore[arg-type]
     x, y = places[anchor.block]
     place.scatter([x], [y], 2.6 * size, marker="s", color=light("accent"), edgecolors=light("ink"), zorder=4)
+    return frozenset(looks)
 
 
-def _label(
-    figure: Figure, place: Axes, lanes: Mapping[str, int], anchor: AnchorBlock, blocks: Sequence[PictureBlock]
-) -> None:
+def _label(place: Axes, lanes: Mapping[str, int], anchor: AnchorBlock, blocks: Sequence[PictureBlock]) -> None:
     start, end = ((moment - anchor.issued) / SECOND for moment in anchor.window)
     if len(blocks) == BLOCKS_MAX:
         end = min(end, (blocks[-1].issued - anchor.issued) / SECOND)
     room = 0.03 * (end - start)
     place.set_xlim(start - room, end + room)
-    place.set_ylim(len(lanes) - 0.45, -0.95)
+    place.set_ylim(len(lanes) - 0.45, -1.0)
     small = len(lanes) > 16
     place.set_yticks(list(lanes.values()), list(lanes), fontsize=6 if small else 8.5)
     place.grid(True, axis="y")
     place.grid(False, axis="x")
     place.set_xlabel(f"seconds since the anchor of {anchor.chain} was attached")
-    moments = (
-        (0, "attached"),
-        (anchor.accepted - anchor.issued, "accepted"),
-        (anchor.confirmed - anchor.issued, "confirmed"),
-    )
-    for moment, word in moments:
+    accepted, confirmed = anchor.accepted - anchor.issued, anchor.confirmed - anchor.issued
+    # The first word stands left of its line, the last one right: so the one between has room on its longer side.
+    moments = ((0, "attached", "right"), (accepted, "accepted", "right" if 2 * accepted > confirmed else "left"))
+    for moment, word, side in (*moments, (confirmed, "confirmed", "left")):
         if moment / SECOND <= end:
-            place.axvline(moment / SECOND, color=light("accent"), linewidth=0.9, linestyle=(0, (1, 2)), zorder=0)
-            place.text(moment / SECOND + room / 4, -0.9, word, color=light("accent"), va="top", fontsize=8)
-    figure.legend(handles=_legend(), loc="outside upper left", ncols=4, handlelength=1.6, columnspacing=1.4)
+            at = moment / SECOND
+            place.axvline(at, color=light("accent"), linewidth=0.9, linestyle=(0, (1, 2)), zorder=0)
+            beside = at + (room / 4 if side == "left" else -room / 4)
+            place.text(beside, -0.95, word, color=light("accent"), va="top", ha=side, fontsize=8)
 
 
-def _legend() -> list[Line2D | Patch]:
+def _legend(edges: frozenset[EdgeLook], looks: frozenset[BlockLook]) -> list[Line2D | Patch]:
+    """What is drawn, and nothing else."""
+
     def mark(marker: str, colour: str, label: str) -> Line2D:
-        return Line2D(
-            [],
-            [],
-            linestyle="",
-            marker=marker,
-            markersize=7,
-            color=light(colour),
-            markeredgecolor=light("ink"),
-            label=label,
-        )
+        style: dict[str, Any] = {"color": light(colour), "markeredgecolor": light("ink"), "markersize": 7}
+        return Line2D([], [], linestyle="", marker=marker, label=label, **style)
 
-    def edge(dashes: Any, label: str) -> Line2D:
-        return Line2D([], [], color=light("ink"), linewidth=0.8, linestyle=dashes, label=label)
-
-    return [
-        mark("s", "accent", "the anchor's block"),
-        mark("s", "paper", "square: with a payload"),
-        edge("-", "strong parent"),
-        edge((0, (3, 2)), "weak parent"),
-        *(mark("o", colour, label) for colour, label in CONE),
-        mark("o", "paper", "does not approve it"),
-    ]
+    tints = {tint for _, tint in looks}
+    handles: list[Line2D | Patch] = [mark("s", "accent", "the anchor's block")]
+    if any(marker == "s" for marker, _ in looks):
+        handles.append(mark("s", "paper", "square: with a payload"))
+    handles += [mark("o", colour, label) for colour, label in CONE if colour in tints]
+    if "paper" in tints:
+        handles.append(mark("o", "paper", "does not approve it"))
+    for strong, word in ((True, "strong parent"), (False, "weak parent")):
+        if any(kind == strong for kind, _ in edges):
+            handles.append(Line2D([], [], label=word, **_edge_style(strong, False)))
+    if any(approving for _, approving in edges):
+        handles.append(Line2D([], [], label="bold: over it, the anchor is approved", **_edge_style(True, True)))
+    return handles

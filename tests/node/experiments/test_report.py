@@ -11,10 +11,19 @@ import pytest
 
 from node.experiments.drawing import PALETTE
 from node.experiments.figures import PANELS_MAX, chain_colours
+from node.experiments.latency_figure import latency
 from node.experiments.report import market_of, render_report
 from node.experiments.report_tables import clock, kwh, pence, price, span, summary_tables
 from node.experiments.tables import Tables
-from node.experiments.tangle_picture import BLOCKS_MAX, BLOCKS_WANTED, choose_anchor, tangle_picture
+from node.experiments.tangle_picture import (
+    BENDS,
+    BLOCKS_MAX,
+    BLOCKS_WANTED,
+    CLEARANCE,
+    _curves,
+    choose_anchor,
+    tangle_picture,
+)
 from node.experiments.walk import choose_walk
 from tests.harness.example_run import BUY, SELL, example_manifest, example_summary, example_tables
 
@@ -114,7 +123,7 @@ def test_equal_runs_have_equal_pages():
 def test_another_run_has_another_page():
     tables, other = (example_tables(**SIZES_SMALL, seed=seed) for seed in (1, 2))
     assert choose_walk(tables) != choose_walk(other)
-    assert tangle_picture(tables).svg != tangle_picture(other).svg
+    assert tangle_picture(tables, {}).svg != tangle_picture(other, {}).svg
 
 
 def test_the_page_of_a_day_is_small():
@@ -254,7 +263,7 @@ def test_a_crowded_picture_is_cut():
         payload = "anchor" if number == 1 else ""
         tables.blocks.add(f"{number:04}", f"node{number % 20}", number * 1000, payload, parent, "", 1, 400_000, 500_000)
     tables.chain_blocks.add("mg1", 7, 7, 0, 0, 0, 0, 1, 0, "anchor", "confirmed")
-    picture = tangle_picture(tables)
+    picture = tangle_picture(tables, {})
     assert f"A graph of {BLOCKS_MAX} blocks by 20 issuers" in picture.alternative
     assert f"of which {BLOCKS_MAX - 2} approve" in picture.alternative
     assert "state 7 of mg1" in picture.caption
@@ -267,7 +276,7 @@ def test_a_block_beside_the_anchor_does_not_approve_it():
         tables.blocks.add(name, "node1", issued, payload, parents, "", 1, 40, 50)
     tables.blocks.add("f", "node2", 45, "", "c", "b", 1, 60, 70)
     tables.chain_blocks.add("mg1", 1, 1, 0, 0, 0, 0, 1, 0, "tx", "confirmed")
-    assert "6 blocks by 2 issuers, of which 3 approve" in tangle_picture(tables).alternative
+    assert "6 blocks by 2 issuers, of which 3 approve" in tangle_picture(tables, {}).alternative
 
 
 def test_the_walk_shows_a_trade_by_all_routes_in_order_of_time():
@@ -375,3 +384,38 @@ def test_injected_faults_stand_at_the_top_and_in_the_figures_of_the_day():
     assert page.text.index("crash of home1") < page.text.index("Energy of all homes")
     assert page.text.count("fault injected") == 3
     assert "injected" not in parsed().text
+
+
+def test_the_caption_of_the_tangle_says_how_much_weight_confirms():
+    assert "Accepted (by 45 % of the validators' weight) after" in parsed().text
+    assert "confirmed (by 67 % of the validators' weight) after" in parsed().text
+
+
+def test_the_legend_of_the_tangle_names_only_what_is_drawn():
+    tables = Tables()
+    for name, issued, parents, payload in (("a", 0, "", "tx"), ("b", 10, "a", ""), ("c", 20, "b", "")):
+        tables.blocks.add(name, "node1", issued, payload, parents, "", 1, 40, 50)
+    tables.chain_blocks.add("mg1", 1, 1, 0, 0, 0, 0, 1, 0, "tx", "confirmed")
+    svg = tangle_picture(tables, {}).svg
+    assert [text in svg for text in ("strong parent", "bold:", "approves it", "s block")] == [True] * 4
+    absent = ("weak parent", "after accepted", "after confirmed", "square", "does not approve")
+    assert [text for text in absent if text in svg] == []
+
+
+def test_an_edge_goes_around_a_block_that_it_would_run_through():
+    places = {"a": (0.0, 0.0), "b": (1.0, 0.0), "c": (2.0, 0.0)}
+    scale = (1.0, 0.55)
+    straight = _curves([("c", "b")], places, scale).vertices.tolist()
+    assert straight == [[2.0, 0.0], [1.5, 0.0], [1.0, 0.0]]
+    around = _curves([("c", "a")], places, scale).vertices.tolist()
+    bend = around[1][1]
+    assert bend / 2 * 0.55 > CLEARANCE > abs(BENDS[BENDS.index(bend) - 1]) / 2 * 0.55
+
+
+def test_the_plateaus_of_latency_are_explained_where_orders_were_replaced():
+    tables, summary = example()
+    manifest = example_manifest()
+    manifest["configuration"]["consensus"] = {"gather_delay": "100ms", "batch_delay": "500ms"}
+    text = Page(render_report(tables, summary, manifest)).text
+    assert "wait 100ms (gather_delay)" in text and "until 500ms (batch_delay)" in text
+    assert "gather_delay" not in latency(example_tables(**SIZES_SMALL)).caption

@@ -1,28 +1,13 @@
 """What must be true in every run, checked while it runs, on what the hosts put out.
 
-| name | what is checked, each time |
-|---|---|
-| agreement | a chain block that a member sees confirmed is the one that every other member sees at that index |
-| succession | a confirmed chain block builds on the confirmed one before: its digest, its anchor, its index plus one |
-| commitment | the confirmed state's root is the one that the chain block claims |
-| receipt | a request of a confirmed chain block has a receipt that verifies against the anchored root |
-| once | no request is in two confirmed chain blocks of a chain |
-| funds | the accounts of a chain, outbox included, add up to its funds on layer 1 |
-| supply | the confirmed unspent outputs of a layer-1 node add up to all tokens there are, and nothing is spent twice |
-| clearing | the short side trades in full, and both sides trade the same energy |
-| home_energy | what a home had ordered at the gate = local + between microgrids + grid, and nobody else has a share |
-| home_reading | load, generation and net as measured; metered - ordered = imbalance, at the main grid's price |
-| home_money | a home's account = genesis funds + what its intervals brought + its debt - what its bids lock |
-| interval_energy | between microgrids, what is bought on a level is what is sold on it |
-| interval_money | what homes gained over the main grid's prices = (buy - sell price) x energy traded between peers |
-| no_fault | no host found evidence against another, whatever it told: all are honest here |
+``MEANINGS`` says what is checked, each time.
 
 A violation is told once, with its place; the run goes on, and the command fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ledger.kernel.automaton import Fault, NodeId
@@ -39,10 +24,24 @@ from wasp.state import State
 
 VIOLATIONS_MAX = 100
 """Violations that are told: a broken run breaks everything after it."""
-NAMES = (
-    "agreement", "succession", "commitment", "receipt", "once", "funds", "supply", "clearing",
-    "home_energy", "home_reading", "home_money", "interval_energy", "interval_money", "no_fault",
-)  # fmt: skip
+MEANINGS: Mapping[str, str] = {
+    "agreement": "a chain block that a member sees confirmed is the one that every other member sees at that index",
+    "succession": "a confirmed chain block builds on the confirmed one before: its digest, its anchor, its index plus one",
+    "commitment": "the confirmed state's root is the one that the chain block claims",
+    "receipt": "a request of a confirmed chain block has a receipt that verifies against the anchored root",
+    "once": "no request is in two confirmed chain blocks of a chain",
+    "funds": "the accounts of a chain, outbox included, add up to its funds on layer 1",
+    "supply": "the confirmed unspent outputs of a layer-1 node add up to all tokens there are, and nothing is spent twice",
+    "clearing": "the short side trades in full, and both sides trade the same energy",
+    "home_energy": "what a home had ordered at the gate = local + between microgrids + grid, and nobody else has a share",
+    "home_reading": "load, generation and net as measured; metered - ordered = imbalance, at the main grid's price",
+    "home_money": "a home's account = genesis funds + what its intervals brought + its debt - what its bids lock",
+    "interval_energy": "between microgrids, what is bought on a level is what is sold on it",
+    "interval_money": "what homes gained over the main grid's prices = (buy - sell price) x energy traded between peers",
+    "no_fault": "no host found evidence against another, whatever it told: all are honest here",
+}
+"""Name: what must be true."""
+NAMES = tuple(MEANINGS)
 
 
 class Invariants:

@@ -7,14 +7,25 @@ exact. A number that does not exist is a dash.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
+from ledger.access import AccessMessage
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import HOUR, MILLISECOND, MINUTE, SECOND
+from ledger.tangle import TangleMessage
 from node.experiments.cost import cost_lines
 from node.experiments.energy_balance import balance_lines
 from node.experiments.figures import Market
+from node.experiments.invariants import MEANINGS
 from node.experiments.tables import Tables
+from wasp.chain_view import ViewMessage
+from wasp.committee_log import CommitteeLogMessage
+from wasp.consensus.binary_agreement import AgreementMessage
+from wasp.consensus.common_coin import CoinShare
+from wasp.consensus.consensus import SignedAnchor
+from wasp.consensus.distributed_signature import PartialSignature
+from wasp.consensus.reliable_broadcast import BroadcastMessage
+from wasp.mempool import MempoolMessage
 
 DASH = "–"
 ITEMS_MAX = 40
@@ -32,6 +43,21 @@ ENERGY_ROWS = (
     ("imbalance_sold", "imbalance, sold to the main grid", False, True),
 )
 """Key of the summary, words, and whether it is a part of demand, of generation."""
+MESSAGE_PARTS = tuple(
+    (part, tuple(kind.__name__ for kind in get_args(kinds) or (kinds,)))
+    for part, kinds in (
+        ("reliable broadcast of proposals", BroadcastMessage),
+        ("binary agreement on each proposal", AgreementMessage),
+        ("common coin", CoinShare),
+        ("distributed signature of anchors", PartialSignature | SignedAnchor),
+        ("committee log, which index is next", CommitteeLogMessage),
+        ("mempool, requests within a committee", MempoolMessage),
+        ("catching up with a chain", ViewMessage),
+        ("layer-1 gossip", TangleMessage),
+        ("access to layer 1", AccessMessage),
+    )
+)
+"""Parts of the protocol, and the kinds of their messages."""
 STAGE_WORDS = {
     "submitted": "submitted",
     "in_batch": "named in a batch proposal",
@@ -96,7 +122,8 @@ def _prices(summary: Mapping[str, Any], market: Market) -> Listing:
     ]
     note = (
         f"The main grid charges {price(market.tariff.buy_price)} and pays {price(market.tariff.sell_price)} p/kWh. "
-        "The mean is weighted by energy."
+        "The mean is weighted by energy. Under full match a price is a quote, not a limit: the short side trades in full, at "
+        "whatever price clears, so a home may pay more or receive less than it quoted, and never worse than the grid's price."
     )
     columns = ("chain", "lowest, p/kWh", "mean, p/kWh", "highest, p/kWh", "matched, kWh")
     return Listing("Clearing prices", columns, rows, note=note)
@@ -220,12 +247,16 @@ def _messages(tables: Tables) -> Listing:
     if rest:
         shown.append((f"{len(rest)} other kinds", sum(row[1] for row in rest), sum(row[2] for row in rest)))
     rows = [(kind, f"{messages:,}", f"{size / 10**6:,.2f}") for kind, messages, size in shown]
-    return Listing("Messages between hosts, by kind", ("kind", "messages", "MB"), rows)
+    sent = {kind for kind, _, _ in kinds}
+    parts = [(part, [kind for kind in of if kind in sent]) for part, of in MESSAGE_PARTS]
+    note = "By part of the protocol. " + "; ".join(f"{part}: {', '.join(of)}" for part, of in parts if of)
+    return Listing("Messages between hosts, by kind", ("kind", "messages", "MB"), rows, note=f"{note}.")
 
 
 def _invariants(summary: Mapping[str, Any]) -> Listing:
-    rows = [(name, f"{times:,}") for name, times in summary.get("invariants", {}).items()]
-    return Listing("Invariants, and how often each was checked", ("invariant", "times"), rows)
+    rows = [(name, f"{times:,}", MEANINGS.get(name, "")) for name, times in summary.get("invariants", {}).items()]
+    columns = ("invariant", "times", "what is checked, each time")
+    return Listing("Invariants, and how often each was checked", columns, rows)
 
 
 def _settled(summary: Mapping[str, Any]) -> Listing:

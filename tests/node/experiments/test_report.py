@@ -5,15 +5,16 @@ from collections import Counter
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from node.experiments.drawing import PALETTE
 from node.experiments.figures import PANELS_MAX, chain_colours
+from node.experiments.invariants import MEANINGS
 from node.experiments.latency_figure import latency
 from node.experiments.report import market_of, render_report
-from node.experiments.report_tables import clock, kwh, pence, price, span, summary_tables
+from node.experiments.report_tables import MESSAGE_PARTS, clock, kwh, pence, price, span, summary_tables
 from node.experiments.tables import Tables
 from node.experiments.tangle_picture import (
     BENDS,
@@ -25,6 +26,7 @@ from node.experiments.tangle_picture import (
     tangle_picture,
 )
 from node.experiments.walk import choose_walk
+from node.wire import HostMessage
 from tests.harness.example_run import BUY, SELL, example_manifest, example_summary, example_tables
 
 ROOT = Path(__file__).parents[3]
@@ -398,7 +400,7 @@ def test_the_legend_of_the_tangle_names_only_what_is_drawn():
     tables.chain_blocks.add("mg1", 1, 1, 0, 0, 0, 0, 1, 0, "tx", "confirmed")
     svg = tangle_picture(tables, {}).svg
     assert [text in svg for text in ("strong parent", "bold:", "approves it", "s block")] == [True] * 4
-    absent = ("weak parent", "after accepted", "after confirmed", "square", "does not approve")
+    absent = ("weak parent", "after accepted", "after confirmed", "square: with", "does not approve")
     assert [text for text in absent if text in svg] == []
 
 
@@ -419,3 +421,20 @@ def test_the_plateaus_of_latency_are_explained_where_orders_were_replaced():
     text = Page(render_report(tables, summary, manifest)).text
     assert "wait 100ms (gather_delay)" in text and "until 500ms (batch_delay)" in text
     assert "gather_delay" not in latency(example_tables(**SIZES_SMALL)).caption
+
+
+def test_every_invariant_is_explained():
+    tables = example_tables(**SIZES_SMALL)
+    summary = example_summary(tables) | {"invariants": dict.fromkeys(MEANINGS, 7)}
+    text = Page(render_report(tables, summary, example_manifest())).text
+    assert [name for name, meaning in MEANINGS.items() if f"{name} 7 {meaning}" not in text] == []
+
+
+def test_every_kind_of_message_belongs_to_a_part_of_the_protocol():
+    kinds = [kind for _, of in MESSAGE_PARTS for kind in of]
+    assert sorted(kinds) == sorted(kind.__name__ for kind in get_args(HostMessage))
+    assert "reliable broadcast of proposals: Echo, Ready; binary agreement on each proposal: BVal." in parsed().text
+
+
+def test_quotes_are_said_to_be_no_limits():
+    assert "a quote, not a limit" in parsed().text

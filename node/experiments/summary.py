@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import shorten, wrap
 from typing import Any
 
+from ledger.kernel.instant import format_duration
 from node.configuration import FaultSection
 from node.experiments.benefit import benefit_of, prices_of
 from node.experiments.cost import cost_lines, cost_of
@@ -122,7 +123,16 @@ def fault_text(fault: FaultSection) -> str:
     """An injected fault in words."""
     match fault.kind:
         case "partition":
-            return f"partition: {' | '.join(', '.join(group) for group in fault.groups)}"
+            one_way = " (one way)" if fault.one_way else ""
+            return f"partition: {' | '.join(', '.join(group) for group in fault.groups)}{one_way}"
+        case "slow":
+            return f"CPU of {', '.join(fault.nodes)} at {fault.per_cent} % of its usual time"
+        case "skew":
+            return f"clock of {', '.join(fault.nodes)} off by {format_duration(fault.offset or 0)}"
+        case "link":
+            way = f"{', '.join(fault.senders) or 'all'} to {', '.join(fault.recipients) or 'all'}"
+            what = f"loss {fault.loss:g}, duplication {fault.duplication:g}, {format_duration(fault.extra_delay)} more"
+            return f"links from {way}: {what}"
         case "heal":
             return "heal: every host reaches every other again"
         case "pause":

@@ -9,6 +9,7 @@ from ledger.kernel.instant import SECOND
 from node.configuration import Configuration, FaultSection
 from node.configuration_checks import field_problems
 from node.experiments.environment import scheduled_faults
+from node.experiments.summary import fault_text
 from node.simulated.faults import ClockSkew, Crash, Heal, LinkChange, Partition, Pause, Restart, SlowCpu
 
 AT = 3 * SECOND
@@ -64,3 +65,17 @@ def test_every_kind_of_fault_can_be_scheduled(fault, scheduled):
 
 def test_every_kind_is_here():
     assert {fault["kind"] for fault, _ in FAULTS} == set(get_args(FaultSection.model_fields["kind"].annotation))
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (FAULTS[4][0], "CPU of a at 400 % of its usual time"),
+        (FAULTS[5][0], "clock of a, b off by -1s500ms"),
+        (FAULTS[7][0], "links from all to all: loss 0, duplication 0, 0s more"),
+        (FAULTS[8][0], "links from a to b, tangle1: loss 0.25, duplication 0.5, 1s more"),
+        (FAULTS[10][0], "partition: a | b (one way)"),
+    ],
+)
+def test_a_fault_is_told_in_words(fault, text):
+    assert fault_text(configured(fault).faults[0]) == text

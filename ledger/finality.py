@@ -26,7 +26,7 @@ are graded by a table. Votes exist only where there are rivals, so the common ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from ledger.access import TransactionAccepted, TransactionConfirmed, TransactionRejected
@@ -40,8 +40,6 @@ from ledger.profile import Profile
 from ledger.utxo import NO_CONFLICTS, Standing, TransactionEntry, UtxoLedger
 
 ACCEPTED, CONFIRMED = 1, 2
-GRADES_MAX = 65_536
-"""Masks in the table of grades; it is emptied beyond."""
 
 Stamp: TypeAlias = tuple[Instant, BlockId]
 """When a vote was cast: later stamps replace earlier ones."""
@@ -86,7 +84,11 @@ class Finality:
         self._index = {key: place for place, key in enumerate(validators)}
         self._weights = tuple(validators.values())
         self._total = sum(self._weights)
-        self._grades: dict[int, int] = {}
+        self._byte_weights = tuple(_sums(self._weights[place : place + 8]) for place in range(0, len(self._weights), 8))
+        """For every eight validators: the weight of each subset, by its bits."""
+        self._accepting, self._confirming = (
+            -(-per_cent * self._total // 100) for per_cent in (profile.accepted_percent, profile.confirmed_percent)
+        )
         self._conflicts: dict[TransactionId, Conflict] = {}
         self._liked: set[TransactionId] = set()
         self._preferred: set[TransactionId] = set()
@@ -214,16 +216,11 @@ class Finality:
         return reached
 
     def _grade_of(self, mask: int) -> int:
-        grade = self._grades.get(mask)
-        if grade is None:
-            weight = 100 * sum(weight for place, weight in enumerate(self._weights) if mask >> place & 1)
-            accepted = weight >= self._profile.accepted_percent * self._total
-            confirmed = weight >= self._profile.confirmed_percent * self._total
-            grade = CONFIRMED if confirmed else ACCEPTED if accepted else 0
-            if len(self._grades) >= GRADES_MAX:
-                self._grades.clear()
-            self._grades[mask] = grade
-        return grade
+        weight = 0
+        for weights in self._byte_weights:
+            weight += weights[mask & 255]
+            mask >>= 8
+        return CONFIRMED if weight >= self._confirming else ACCEPTED if weight >= self._accepting else 0
 
     def _grade_block(self, block: BlockEntry, now: Instant) -> None:
         grade, before = self._grade_of(block.supporters), block.grade
@@ -360,3 +357,8 @@ def _by_weight(conflict: Conflict) -> tuple[int, int, TransactionId]:
 
 def _place_of(block: BlockEntry) -> int:
     return block.place
+
+
+def _sums(weights: Sequence[int]) -> tuple[int, ...]:
+    """The sum of every subset of at most eight weights, by its bits."""
+    return tuple(sum(weight for place, weight in enumerate(weights) if mask >> place & 1) for mask in range(256))

@@ -59,6 +59,20 @@ def test_three_of_four_equal_validators_confirm_two_accept():
     assert told == [(False, False), (True, False), (True, True)]
 
 
+@pytest.mark.parametrize("n", [8, 9, 17, 30])
+def test_of_many_validators_with_weights_of_their_own_those_that_approve_are_added_up(n):
+    weights = tuple(range(1, n + 1))
+    node, total = LoneTangle(GENESIS, weights), sum(weights)
+    chain = [node.block(0)]
+    for place in range(n):
+        node.hear(chain[-1])
+        approving = 100 * sum(weights[: place + 1])
+        assert (BlockAccepted(chain[0].id) in node.outputs) is (approving >= 45 * total)
+        assert node.is_confirmed(chain[0]) is (approving >= 67 * total)
+        if place + 1 < n:
+            chain.append(node.block(place + 1, chain[-1]))
+
+
 def test_a_validator_counts_once_however_many_blocks_it_issues():
     node = LoneTangle(GENESIS)
     first = node.block(0)

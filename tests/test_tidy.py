@@ -147,12 +147,12 @@ def test_two_values_of_one_name_are_found_and_other_classes_may_share_one():
     assert tidy.repeated_value_names([("a.py", first), ("b.py", second)]) == ["Signed is defined at a.py:2 and b.py:1"]
 
 
-@pytest.mark.parametrize("path", [f"{tidy.CHECKOUT}/x", "/root/.venv", "/home/alice/code", f"'{tidy.CHECKOUT}'"])
+@pytest.mark.parametrize("path", [f"{tidy.CHECKOUT}/x", "/home/alice/code", f"'{tidy.CHECKOUT}'"])
 def test_a_path_of_a_machine_is_found(path):
     assert len(tidy.machine_paths("a.md", f"first\n{path}\nlast")) == 1
 
 
-@pytest.mark.parametrize("path", ["network/work/", "docs/root/x", "$HOME/x", "runs/demo", "homework/home"])
+@pytest.mark.parametrize("path", ["network/work/", "docs/Users/x", "$HOME/x", "runs/demo", "homework/home"])
 def test_a_path_that_holds_everywhere_is_left_alone(path):
     assert tidy.machine_paths("a.md", path) == []
 

@@ -26,7 +26,8 @@ from ledger.transaction import Transaction
 from wasp.anchoring import AnchorView
 from wasp.committee import Committee
 from wasp.consensus.distributed_signature import is_signed_anchor
-from wasp.state_manager import DOUBLINGS_MAX, FetchTimes
+from wasp.questions import Questions
+from wasp.state_manager import FetchTimes
 
 ANCHORS_SOUGHT_MAX = 16
 """Anchors looked for at a time: one per kept log index."""
@@ -75,13 +76,10 @@ class AnchorSearch(Automaton[SeekAnchors, AnchorMessage, AnchorFound]):
         self.path = path
         self.committee = committee
         self.anchors = anchors
-        self.times = times
-        self.rng = rng
-        self._others = [member for member in committee.members if member != me]
+        others = [member for member in committee.members if member != me]
+        self._questions = Questions(others, times.fetch_retry, times.fetch_fan_out, rng)
         self._verifier = verifier
         self._sought: tuple[OutputId, ...] = ()
-        self._retry_at: Instant | None = None
-        self._retries = 0
 
     def handle_input(self, input: SeekAnchors, now: Instant) -> Step[AnchorFound]:
         """Line 1."""
@@ -89,7 +87,7 @@ class AnchorSearch(Automaton[SeekAnchors, AnchorMessage, AnchorFound]):
         if sought == self._sought:
             return NOTHING
         self._sought = sought
-        self._retries = 0
+        self._questions.begin_anew()
         return self._ask(now)
 
     def handle_message(self, sender: NodeId, path: Path, message: AnchorMessage, now: Instant) -> Step[AnchorFound]:
@@ -102,13 +100,13 @@ class AnchorSearch(Automaton[SeekAnchors, AnchorMessage, AnchorFound]):
                 return self._handle_answer(sender, message.transaction)
 
     def handle_timer(self, now: Instant) -> Step[AnchorFound]:
-        if self._retry_at is None or now < self._retry_at:
+        if self.deadline is None or now < self.deadline:
             return NOTHING
         return self._ask(now)
 
     @property
     def deadline(self) -> Instant | None:
-        return self._retry_at
+        return self._questions.deadline
 
     def _handle_query(self, sender: NodeId, message: AnchorQuery) -> Step[AnchorFound]:
         """Line 2."""
@@ -126,12 +124,12 @@ class AnchorSearch(Automaton[SeekAnchors, AnchorMessage, AnchorFound]):
         return Step(outputs=(AnchorFound(transaction),))
 
     def _ask(self, now: Instant) -> Step[AnchorFound]:
-        if not self._sought or not self._others:
-            self._retry_at = None
+        if not self._sought:
+            self._questions.rest()
             return NOTHING
-        self._retry_at = now + (self.times.fetch_retry << self._retries)
-        self._retries = min(self._retries + 1, DOUBLINGS_MAX)
-        asked = tuple(self.rng.sample(self._others, min(self.times.fetch_fan_out, len(self._others))))
+        asked = self._questions.ask(now)
+        if not asked:
+            return NOTHING
         return Step(messages=[Envelope(asked, self.path, AnchorQuery(anchor)) for anchor in self._sought])
 
     def _fault(self, accused: NodeId, kind: str, detail: str) -> Step[AnchorFound]:

@@ -1,8 +1,7 @@
 """The bodies of the requests that a decided batch names: those not here are asked for until they came.
 
-A few members are asked at a time, at doubling intervals. f + 1 members named each request, so a correct one holds it, and a
-new question soon meets it. After ``PULLS_MAX`` questions without a single answer nobody has them any more (an output that was
-spent by others meanwhile): the log index is left to recovery.
+f + 1 members named each request, so a correct one holds it. After ``PULLS_MAX`` questions without a single answer
+nobody has them any more (an output that was spent by others meanwhile): the log index is left to recovery.
 
 Invariant: a batch's requests are found once, complete and in its order.
 """
@@ -14,10 +13,9 @@ from collections.abc import Iterable
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.instant import Duration, Instant
 from ledger.kernel.rng import Stream
+from wasp.questions import Questions
 from wasp.request import Request, RequestId
 
-PULL_DOUBLINGS_MAX = 6
-"""Times that the interval is doubled: half a second becomes half a minute."""
 PULLS_MAX = 16
 """Questions without any answer: about six minutes."""
 
@@ -37,14 +35,13 @@ class RequestSearch:
     """What one member is looking for, by log index, and whom it asks next."""
 
     def __init__(self, others: Iterable[NodeId], retry: Duration, fan_out: int, rng: Stream) -> None:
-        self.others = list(others)
-        self.retry = retry
-        self.fan_out = fan_out
-        self.rng = rng
-        self.deadline: Instant | None = None
-        """When to ask again."""
+        self._questions = Questions(others, retry, fan_out, rng)
         self._wanted: dict[int, _Wanted] = {}
-        self._pulls = 0
+
+    @property
+    def deadline(self) -> Instant | None:
+        """When to ask again."""
+        return self._questions.deadline
 
     def __len__(self) -> int:
         return len(self.missing())
@@ -52,7 +49,7 @@ class RequestSearch:
     def add(self, log_index: int, requests: tuple[RequestId, ...]) -> None:
         """A batch names these requests."""
         self._wanted[log_index] = _Wanted(requests)
-        self._pulls = 0
+        self._questions.begin_anew()
 
     def forget(self, log_index: int) -> None:
         """They are no longer needed."""
@@ -70,7 +67,7 @@ class RequestSearch:
             for request_id in [request_id for request_id in wanted.missing if request_id in arrived]:
                 wanted.found[request_id] = arrived[request_id]
                 del wanted.missing[request_id]
-                self._pulls = 0
+                self._questions.begin_anew()
             if not wanted.missing:
                 del self._wanted[log_index]
                 complete.append((log_index, tuple([wanted.found[place] for place in wanted.order])))
@@ -78,9 +75,7 @@ class RequestSearch:
 
     def ask(self, now: Instant) -> tuple[NodeId, ...]:
         """Whom to ask now for what is missing, if anybody; afterwards ``deadline`` says when to ask again."""
-        if not self._wanted or not self.others or self._pulls >= PULLS_MAX:
-            self.deadline = None
+        if not self._wanted or self._questions.asked >= PULLS_MAX:
+            self._questions.rest()
             return ()
-        self.deadline = now + (self.retry << min(self._pulls, PULL_DOUBLINGS_MAX))
-        self._pulls += 1
-        return tuple(self.rng.sample(self.others, min(self.fan_out, len(self.others))))
+        return self._questions.ask(now)

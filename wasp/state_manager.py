@@ -35,6 +35,7 @@ from ledger.kernel.rejection import Rejected
 from ledger.kernel.rng import Stream
 from wasp.chain_block import ChainBlock, replayed
 from wasp.committee import Committee
+from wasp.questions import Questions
 from wasp.state import State
 
 BLOCKS_KEPT = 10_000
@@ -44,8 +45,6 @@ FETCHED_MAX = 100_000
 BLOCKS_PER_ANSWER_MAX = 256
 ANSWER_SIZE_MAX = 512 * 1024
 """Bytes of blocks in one answer: far below a frame, so that an answer never holds up a vote for long."""
-DOUBLINGS_MAX = 6
-"""Times that the interval of a repetition is doubled."""
 
 
 class FetchTimes(Frozen):
@@ -100,9 +99,8 @@ class StateManager(Automaton[SeekBlocks, StateMessage, BlocksFetched]):
     ) -> None:
         self.path = path
         self.committee = committee
-        self.times = times
-        self.rng = rng
-        self._others = [member for member in committee.members if member != me]
+        others = [member for member in committee.members if member != me]
+        self._questions = Questions(others, times.fetch_retry, times.fetch_fan_out, rng)
         self._blocks: dict[Digest, ChainBlock] = {genesis.digest: genesis}
         """Held ones, and older ones whose states are forgotten; in the order of coming."""
         self._states: dict[Digest, State] = {genesis.digest: state}
@@ -111,8 +109,6 @@ class StateManager(Automaton[SeekBlocks, StateMessage, BlocksFetched]):
         self._unfit: dict[Digest, None] = {}
         """Blocks that don't lead to the root that they claim."""
         self._sought: tuple[Digest, ...] = ()
-        self._retry_at: Instant | None = None
-        self._retries = 0
 
     def block(self, digest: Digest) -> ChainBlock | None:
         """The block with this digest, if it is held or was."""
@@ -155,7 +151,7 @@ class StateManager(Automaton[SeekBlocks, StateMessage, BlocksFetched]):
         if sought == self._sought:
             return NOTHING
         self._sought = sought
-        self._retries = 0
+        self._questions.begin_anew()
         if not sought:
             self._fetched.clear()
         return self._ask(now)
@@ -171,13 +167,13 @@ class StateManager(Automaton[SeekBlocks, StateMessage, BlocksFetched]):
 
     def handle_timer(self, now: Instant) -> Step[BlocksFetched]:
         """Line 5."""
-        if self._retry_at is None or now < self._retry_at:
+        if self.deadline is None or now < self.deadline:
             return NOTHING
         return self._ask(now)
 
     @property
     def deadline(self) -> Instant | None:
-        return self._retry_at
+        return self._questions.deadline
 
     @property
     def status(self) -> str:
@@ -215,7 +211,7 @@ class StateManager(Automaton[SeekBlocks, StateMessage, BlocksFetched]):
         records = self._replay()
         fetched = tuple([block for block in self._sought if block in self._states])
         self._sought = tuple([block for block in self._sought if block not in fetched and block not in self._unfit])
-        self._retries = 0
+        self._questions.begin_anew()
         asked = self._ask(now)
         return Step(records, asked.messages, (BlocksFetched(fetched),) if fetched else ())
 
@@ -251,13 +247,13 @@ class StateManager(Automaton[SeekBlocks, StateMessage, BlocksFetched]):
     def _ask(self, now: Instant) -> Step[BlocksFetched]:
         """Lines 2 and 5."""
         missing = self._missing()
-        if not missing or not self._others:
-            self._retry_at = None
+        if not missing:
+            self._questions.rest()
             return NOTHING
-        self._retry_at = now + (self.times.fetch_retry << self._retries)
-        self._retries = min(self._retries + 1, DOUBLINGS_MAX)
+        asked = self._questions.ask(now)
+        if not asked:
+            return NOTHING
         above = min([self._blocks[digest].index for digest in self._states])
-        asked = tuple(self.rng.sample(self._others, min(self.times.fetch_fan_out, len(self._others))))
         return Step(messages=[Envelope(asked, self.path, ChainBlockQuery(digest, above)) for digest in missing])
 
     def _fault(self, accused: NodeId, kind: str, detail: str) -> Step[BlocksFetched]:

@@ -151,7 +151,6 @@ class Recorder:
             case BatchDecided():
                 self._decided.setdefault((chain, fact.log_index), now)
                 self._stamp_own(now, node, fact.batch.requests, "decided_us")
-                self._decided.setdefault((chain, fact.log_index), now)
             case ChainBlockAnchored():
                 self._note_anchored(now, node, fact)
             case ChainBlockConfirmed():

@@ -48,7 +48,7 @@ from node.experiments.plan import ChainPlan, Plan, plan_of
 from node.host import Household, LedgerHost, records_of
 from node.shipped import shipped
 from node.simulated.clock import SkewedClock
-from node.simulated.disk import DiskParameters
+from node.simulated.disk import disk_of
 from node.simulated.effects import PowKind, ProofOfWork
 from node.simulated.machine import Boot, HostFactory
 from node.simulated.runtime import Observer, SimulatedRuntime
@@ -351,7 +351,7 @@ class Scenario:
             network,
             Wire(),
             hardware=self.hardware if section.cpu else None,
-            disk=DiskParameters(self.hardware.fsync, self.hardware.disk_rate) if section.disk else None,
+            disk=disk_of(self.hardware) if section.disk else None,
             effects={PowNeeded: self.proof_of_work},
             observer=observer,
             faults=scheduled_faults(self.configuration),

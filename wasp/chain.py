@@ -33,7 +33,7 @@ from ledger.kernel.encoding import Value
 from ledger.kernel.identity import Signer, Verifier
 from ledger.kernel.instant import Instant, earliest
 from ledger.kernel.rng import Stream
-from ledger.kernel.threshold import ThresholdKey
+from ledger.kernel.threshold import MemberKeys
 from ledger.output import AnchorOutput, OutputId, chain_id
 from wasp.anchor_search import AnchorAnswer, AnchorQuery, AnchorSearch
 from wasp.anchoring import AnchorView, anchor_of
@@ -119,7 +119,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         me: NodeId,
         signer: Signer,
         verifier: Verifier,
-        threshold_key: ThresholdKey,
+        keys: MemberKeys,
         program: Program,
         genesis_block: ChainBlock,
         genesis_state: State,
@@ -149,7 +149,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         self.proposer = Proposer(
             program, self.view, self.mempool, parameters.policy, parameters.batch_delay, parameters.gather_delay
         )
-        self._keys = (signer, verifier, threshold_key)
+        self._keys = (signer, verifier, keys, rng)
         self._deadline: Instant | None = self.log.deadline
 
     @classmethod

@@ -61,6 +61,8 @@ class Fault(Frozen):
     kind: str
     path: Path
     detail: str = ""
+    evidence: tuple[Value, ...] = ()
+    """Signed messages that prove it to anybody, where there are such; without, it is the word of this node."""
 
 
 class PeerReconnected(Frozen):

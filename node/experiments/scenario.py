@@ -16,8 +16,9 @@ from ledger.kernel.automaton import NodeId
 from ledger.kernel.encoding import Frozen, digest
 from ledger.kernel.identity import PublicKey, Signer, deal_signer, verifier
 from ledger.kernel.instant import DAY, MINUTE, Duration, Instant
+from ledger.kernel.key_dealer import deal_member_keys
 from ledger.kernel.rng import stream
-from ledger.kernel.threshold import ThresholdKey, deal_threshold_keys
+from ledger.kernel.threshold import MemberKeys
 from ledger.output import AnchorOutput, OutputId, chain_id
 from ledger.pow import Grinder, ModelGrinder, RealGrinder
 from ledger.tangle import Tangle
@@ -88,7 +89,7 @@ class ChainSetup(Frozen):
     state: State
     block: ChainBlock
     anchor: tuple[OutputId, AnchorOutput]
-    keys: tuple[ThresholdKey, ...]
+    keys: tuple[MemberKeys, ...]
 
 
 class Scenario:
@@ -204,7 +205,7 @@ class Scenario:
         genesis_outputs = [anchor for _, _, _, anchor in prepared.values()]
         self.genesis_ledger = GenesisLedger(self.network, tuple(genesis_outputs))
         for place, (name, (committee, program, state, anchor)) in enumerate(prepared.items()):
-            keys = deal_threshold_keys(self.seed, name, committee.n, committee.some_correct)
+            keys = deal_member_keys(self.configuration.scenario.crypto, self.seed, name, committee.n, committee.f)
             setups[name] = ChainSetup(
                 self.plan.chains[name],
                 committee,
@@ -295,7 +296,7 @@ class Scenario:
             node,
             boot.meter.signer(self.signers[node]),
             boot.meter.verifier(self.verifier),
-            boot.meter.threshold_key(setup.keys[setup.committee.index[node]]),
+            boot.meter.member_keys(setup.keys[setup.committee.index[node]]),
             setup.program,
             setup.block,
             setup.state,

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from ledger.kernel.encoding import Digest
 from ledger.kernel.identity import PublicKey, Signature, Signer, Verifier
 from ledger.kernel.instant import Duration
-from ledger.kernel.threshold import ThresholdKey
+from ledger.kernel.threshold import MemberKeys, ThresholdKey
 from node.hardware import OPERATIONS, PICOSECONDS, HardwareProfile, Operation
 
 PER_CENT = 100
@@ -60,6 +60,12 @@ class CpuMeter:
     def verifier(self, verifier: Verifier) -> Verifier:
         """The verifier, each of whose checks is charged here."""
         return MeteredVerifier(verifier, self) if self.runs else verifier
+
+    def member_keys(self, keys: MemberKeys) -> MemberKeys:
+        """The keys, each of whose operations is charged here."""
+        return (
+            MemberKeys(self.threshold_key(keys.coin), keys.signing, keys.nonces, keys.decryption) if self.runs else keys
+        )
 
     def threshold_key(self, key: ThresholdKey) -> ThresholdKey:
         """The key, each of whose operations is charged here."""

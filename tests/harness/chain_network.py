@@ -27,8 +27,8 @@ from ledger.kernel.automaton import NodeId, PeerReconnected
 from ledger.kernel.encoding import Codec, digest, encode
 from ledger.kernel.identity import ModelSigner, ModelVerifier, Signer, deal_signer
 from ledger.kernel.instant import MILLISECOND, SECOND
+from ledger.kernel.key_dealer import deal_member_keys
 from ledger.kernel.rng import stream
-from ledger.kernel.threshold import deal_threshold_keys
 from ledger.output import AnchorOutput, BasicOutput, ChainAddress, Expiration, OutputId, SenderFeature, chain_id
 from ledger.transaction import Transaction
 from wasp.anchoring import committee_address
@@ -254,7 +254,7 @@ class ChainNetwork:
         names = tuple(NodeId(f"m{place}") for place in range(n))
         self.signers: dict[NodeId, Signer] = {name: deal_signer("model", seed, name) for name in names}
         self.committee = Committee(names, [self.signers[name].public_key for name in names])
-        self.keys = deal_threshold_keys(seed, CHAIN, n, self.committee.some_correct)
+        self.keys = deal_member_keys("model", seed, CHAIN, n, self.committee.f)
         self.users = [ModelSigner(digest("user", place)) for place in range(users)]
         self.program = Program(
             NETWORK,

@@ -7,7 +7,9 @@ from typing import Any
 
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.identity import Signer, deal_signer, verifier
-from ledger.kernel.threshold import ModelThresholdKey, deal_threshold_keys
+from ledger.kernel.key_dealer import deal_member_keys
+from ledger.kernel.rng import stream
+from ledger.kernel.threshold import MemberKeys
 from wasp.committee import Committee
 from wasp.consensus.committee_protocol import Membership
 from wasp.consensus.consensus import Consensus
@@ -22,20 +24,26 @@ class DealtCommittee:
         self.members = tuple(NodeId(f"m{index}") for index in range(n))
         self.signers: dict[NodeId, Signer] = {me: deal_signer("model", seed, me) for me in self.members}
         self.committee = Committee(self.members, [self.signers[me].public_key for me in self.members])
-        keys = deal_threshold_keys(seed, CHAIN, n, self.committee.some_correct)
-        self.threshold_keys: dict[NodeId, ModelThresholdKey] = dict(zip(self.members, keys, strict=True))
+        keys = deal_member_keys("model", seed, CHAIN, n, self.committee.f)
+        self.keys: dict[NodeId, MemberKeys] = dict(zip(self.members, keys, strict=True))
         self.verifier = verifier("model")
 
     def membership(self, me: NodeId, log_index: int = 1) -> Membership:
         """A member's place in one instance."""
         return Membership(
-            (CHAIN, log_index), self.committee, me, self.signers[me], self.verifier, self.threshold_keys[me]
+            (CHAIN, log_index),
+            self.committee,
+            me,
+            self.signers[me],
+            self.verifier,
+            self.keys[me],
+            stream(1, "member", me, log_index),
         )
 
     def consensus(self, me: NodeId, log_index: int = 1) -> Consensus:
         """A member's part in one log index."""
         place = self.membership(me, log_index)
-        return Consensus((CHAIN, log_index), self.committee, me, place.signer, place.verifier, place.threshold_key)
+        return Consensus((CHAIN, log_index), self.committee, me, place.signer, place.verifier, place.keys, place.rng)
 
     def each(self, make: Callable[[Membership], Any]) -> dict[NodeId, Any]:
         """One automaton per member."""

@@ -200,7 +200,7 @@ def check_coin() -> None:
         dealt = DealtCommittee(n)
         path: Path = (CHAIN, 1, "coin", 0, 4)
         for releasing in (dealt.committee.f, dealt.committee.f + 1):
-            coins = {me: CommonCoin(path, dealt.committee, dealt.threshold_keys[me]) for me in dealt.members}
+            coins = {me: CommonCoin(path, dealt.committee, dealt.keys[me].coin) for me in dealt.members}
             network = VirtualNetwork(coins, Codec(CoinShare), RandomOrder(n))
             for me in dealt.members[:releasing]:
                 network.give(me, ReleaseShare())

@@ -163,7 +163,7 @@ def test_with_f_silent_members_the_subset_is_decided_at_11d(n: int):
 @pytest.mark.parametrize("log_index", [1, 2, 3])
 def test_with_real_coins_the_subset_waits_for_the_last_agreement_whose_coin_fits(n: int, log_index: int):
     dealt = DealtCommittee(n)
-    key = dealt.threshold_keys[dealt.members[0]]
+    key = dealt.keys[dealt.members[0]].coin
     shares = dict.fromkeys(range(key.threshold), b"")
 
     def coin(proposer: int, round: int) -> int:

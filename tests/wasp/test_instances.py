@@ -1,6 +1,7 @@
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.identity import ModelVerifier, deal_signer
-from ledger.kernel.threshold import deal_threshold_keys
+from ledger.kernel.key_dealer import deal_member_keys
+from ledger.kernel.rng import stream
 from wasp.committee import Committee
 from wasp.committee_log import NextIndexVote
 from wasp.consensus.consensus import Consensus
@@ -14,10 +15,10 @@ def window(n=4, kept=3, ahead_max=2, used=0):
     names = [NodeId(f"m{place}") for place in range(n)]
     signers = [deal_signer("model", 0, name) for name in names]
     committee = Committee(names, [signer.public_key for signer in signers])
-    key = deal_threshold_keys(0, "mg1", n, committee.some_correct)[0]
+    key = deal_member_keys("model", 0, "mg1", n, committee.f)[0]
 
     def consensus(index):
-        return Consensus(("mg1", index), committee, ME, signers[0], ModelVerifier(), key)
+        return Consensus(("mg1", index), committee, ME, signers[0], ModelVerifier(), key, stream(0, "instance", index))
 
     return Instances(committee, kept, ahead_max, used), consensus
 

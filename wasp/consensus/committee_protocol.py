@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 from ledger.kernel.automaton import Automaton, NodeId, Path
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.identity import Signer, Verifier
-from ledger.kernel.threshold import ThresholdKey
+from ledger.kernel.rng import Stream
+from ledger.kernel.threshold import MemberKeys
 from wasp.committee import Committee
 
 
@@ -23,10 +24,8 @@ class Propose(Frozen):
     payload: bytes
 
 
-class ProposalSeen(Frozen):
-    """Output, at most once per member: this member has proposed something."""
-
-    member: int
+class ProposalsSeen(Frozen):
+    """Output, once: f + 1 other members have proposed, so a correct one; a member that holds its proposal back joins."""
 
 
 class ProposalsDecided(Frozen):
@@ -35,7 +34,7 @@ class ProposalsDecided(Frozen):
     proposals: tuple[tuple[int, bytes], ...]
 
 
-ProtocolOutput: TypeAlias = ProposalSeen | ProposalsDecided
+ProtocolOutput: TypeAlias = ProposalsSeen | ProposalsDecided
 
 
 class Membership(Frozen):
@@ -46,7 +45,9 @@ class Membership(Frozen):
     me: NodeId
     signer: Signer
     verifier: Verifier
-    threshold_key: ThresholdKey
+    keys: MemberKeys
+    rng: Stream
+    """Of this instance: for secrets of its own."""
 
 
 class CommitteeProtocol(Automaton[Propose, Any, ProtocolOutput]):

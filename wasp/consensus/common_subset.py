@@ -35,7 +35,7 @@ from wasp.consensus.committee_protocol import (
     CommitteeProtocol,
     Membership,
     ProposalsDecided,
-    ProposalSeen,
+    ProposalsSeen,
     Propose,
     ProtocolOutput,
 )
@@ -66,7 +66,7 @@ class CommonSubset(CommitteeProtocol):
         self._path = membership.path
         self._committee = membership.committee
         self._me = membership.committee.index[membership.me]
-        self._key = membership.threshold_key
+        self._key = membership.keys.coin
         self._schedule = schedule
         self._payload_size_max = payload_size_max
         self._rounds_max = rounds_max
@@ -75,6 +75,8 @@ class CommonSubset(CommitteeProtocol):
         self._payloads: dict[int, bytes] = {}
         self._decisions: dict[int, bool] = {}
         self._accepted = 0
+        self._others_proposed = 0
+        self._join_quorum = membership.committee.some_correct
         self._proposed = False
         self._output = False
 
@@ -128,7 +130,7 @@ class CommonSubset(CommitteeProtocol):
             assert isinstance(proposer, int)
             match output:
                 case PayloadProposed():
-                    whole.outputs.append(ProposalSeen(proposer))
+                    self._handle_payload_proposed(whole, proposer)
                 case PayloadDelivered():
                     self._handle_payload_delivered(whole, proposer, output, now)
                 case BitDecided():
@@ -142,6 +144,13 @@ class CommonSubset(CommitteeProtocol):
                     learned = CoinLearned(int(path[4]), output.bit)
                     step = self._agreement(proposer).handle_input(learned, now)
                     self._absorb(whole, self._leaf_path("agreement", proposer), step, now)
+
+    def _handle_payload_proposed(self, whole: StepBuilder[ProtocolOutput], proposer: int) -> None:
+        if proposer == self._me:
+            return
+        self._others_proposed += 1
+        if self._others_proposed == self._join_quorum:
+            whole.outputs.append(ProposalsSeen())
 
     def _handle_payload_delivered(
         self, whole: StepBuilder[ProtocolOutput], proposer: int, output: PayloadDelivered, now: Instant

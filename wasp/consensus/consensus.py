@@ -26,7 +26,8 @@ from ledger.kernel.automaton import NOTHING, Automaton, Envelope, Fault, NodeId,
 from ledger.kernel.encoding import Digest, Frozen, Value, encode, pack
 from ledger.kernel.identity import Signer, Verifier
 from ledger.kernel.instant import Instant
-from ledger.kernel.threshold import ThresholdKey
+from ledger.kernel.rng import Stream
+from ledger.kernel.threshold import MemberKeys
 from ledger.transaction import Essence, Transaction
 from wasp.committee import Committee
 from wasp.consensus.batch_proposal import REQUESTS_MAX, Batch, BatchProposal, NoBatch, aggregate
@@ -34,7 +35,7 @@ from wasp.consensus.committee_protocol import (
     CommitteeProtocol,
     Membership,
     ProposalsDecided,
-    ProposalSeen,
+    ProposalsSeen,
     Propose,
     ProtocolOutput,
 )
@@ -148,20 +149,18 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         me: NodeId,
         signer: Signer,
         verifier: Verifier,
-        threshold_key: ThresholdKey,
+        keys: MemberKeys,
+        rng: Stream,
         protocol: str = "wasp",
     ) -> None:
         self._log_index = path[1]
-        self._me = committee.index[me]
         self._committee = committee
         self._verifier = verifier
-        self.protocol = PROTOCOLS[protocol](Membership(path, committee, me, signer, verifier, threshold_key))
+        self.protocol = PROTOCOLS[protocol](Membership(path, committee, me, signer, verifier, keys, rng))
         self._entropy_path: Path = (*path, "entropy")
         self._signature_path: Path = (*path, "signature")
-        self._entropy = CommonCoin(self._entropy_path, committee, threshold_key)
+        self._entropy = CommonCoin(self._entropy_path, committee, keys.coin)
         self._signature = DistributedSignature(self._signature_path, committee, signer, verifier)
-        self._join_quorum = committee.some_correct
-        self._others_proposed = 0
         self._batch: Batch | None = None
         self._requests: tuple[Request, ...] | None = None
         self._entropy_value: Digest | None = None
@@ -247,17 +246,10 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
     def _absorb_protocol(self, step: StepBuilder[ConsensusOutput], child: Step[ProtocolOutput], now: Instant) -> None:
         for output in step.add(child):
             match output:
-                case ProposalSeen():
-                    self._handle_proposal_seen(step, output)
+                case ProposalsSeen():
+                    step.outputs.append(OthersProposed(self._log_index))
                 case ProposalsDecided():
                     self._handle_proposals_decided(step, output, now)
-
-    def _handle_proposal_seen(self, step: StepBuilder[ConsensusOutput], seen: ProposalSeen) -> None:
-        if seen.member == self._me:
-            return
-        self._others_proposed += 1
-        if self._others_proposed == self._join_quorum:
-            step.outputs.append(OthersProposed(self._log_index))
 
     def _handle_proposals_decided(
         self, step: StepBuilder[ConsensusOutput], decided: ProposalsDecided, now: Instant

@@ -14,7 +14,7 @@ M0, M1, M2, M3 = DEALT.members
 
 
 def coin(me: NodeId, path: Path = (CHAIN, 1, "coin", 0, 4)) -> CommonCoin:
-    return CommonCoin(path, DEALT.committee, DEALT.threshold_keys[me])
+    return CommonCoin(path, DEALT.committee, DEALT.keys[me].coin)
 
 
 def share_of(me: NodeId, purpose: bytes = b"", path: Path = (CHAIN, 1, "coin", 0, 4)) -> Any:

@@ -11,7 +11,7 @@ from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_checks import SUBSET_CODEC
 from tests.harness.virtual_network import RandomOrder, VirtualNetwork, slow_recipients
 from wasp.consensus.binary_agreement import Aux, BVal
-from wasp.consensus.committee_protocol import ProposalsDecided, ProposalSeen, Propose
+from wasp.consensus.committee_protocol import ProposalsDecided, ProposalsSeen, Propose
 from wasp.consensus.common_coin import REAL_SCHEDULE, CoinShare
 from wasp.consensus.common_subset import CommonSubset
 from wasp.consensus.reliable_broadcast import Initial
@@ -46,10 +46,20 @@ def test_a_message_for_no_leaf_is_a_fault_and_makes_none(path: Path):
 
 def test_a_leaf_is_made_by_the_first_message_for_it():
     subset = CommonSubset(DEALT.membership(M0))
-    assert subset.handle_message(M1, (CHAIN, 1, "broadcast", 1), Initial(b"v"), 0).outputs == [ProposalSeen(1)]
+    assert subset.handle_message(M1, (CHAIN, 1, "broadcast", 1), Initial(b"v"), 0).outputs == []
     subset.handle_message(M1, (CHAIN, 1, "agreement", 2), BVal(0, True), 0)
     subset.handle_message(M1, (CHAIN, 1, "coin", 2, 4), CoinShare(b"share"), 0)
     assert list(subset.status["leaves"]) == ["broadcast/1", "agreement/2", "coin/2/4"]
+
+
+def test_the_proposals_of_f_plus_one_others_are_told_once():
+    subset = CommonSubset(DEALT.membership(M0))
+    subset.handle_input(Propose(b"own"), 0)
+    told = [
+        list(subset.handle_message(me, (CHAIN, 1, "broadcast", place), Initial(b"v"), 0).outputs)
+        for place, me in enumerate(DEALT.members)
+    ]
+    assert told == [[], [], [ProposalsSeen()], []]
 
 
 def test_an_agreement_may_say_yes_before_the_broadcast_is_delivered():

@@ -24,7 +24,6 @@ from wasp.consensus import batch_proposal, distributed_signature
 from wasp.consensus.binary_agreement import BinaryAgreement
 from wasp.consensus.common_coin import CommonCoin
 from wasp.consensus.common_subset import CommonSubset
-from wasp.consensus.consensus import Consensus
 from wasp.consensus.distributed_signature import DistributedSignature
 from wasp.consensus.reliable_broadcast import ReliableBroadcast
 
@@ -97,8 +96,8 @@ MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (DistributedSignature, "_signature_quorum", +1, swarm(check_instance, 4, "silent", seeds=50), "termination"),
     (distributed_signature, "signature_quorum", -1, check_signature_quorum, "too few"),
     (distributed_signature, "signature_quorum", +1, check_signature_quorum, "enough"),
-    (Consensus, "_join_quorum", -1, check_joining, "too early"),
-    (Consensus, "_join_quorum", +1, check_joining, "too late"),
+    (CommonSubset, "_join_quorum", -1, check_joining, "too early"),
+    (CommonSubset, "_join_quorum", +1, check_joining, "too late"),
     (batch_proposal, "base_quorum", -1, check_aggregation, "a base that only liars know"),
     (batch_proposal, "base_quorum", +1, check_aggregation, "a base that a correct member knows"),
     (batch_proposal, "request_quorum", -1, check_aggregation, "a request that only liars name"),

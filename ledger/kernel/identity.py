@@ -76,17 +76,18 @@ class ModelSigner:
         self.public_key: PublicKey = digest("model key", secret)
 
     def sign(self, message: bytes) -> Signature:
-        return _model_signature(self.public_key, message)
+        return model_signature(self.public_key, message)
 
 
 class ModelVerifier:
     """Recomputes the keyed hash."""
 
     def verify(self, public_key: PublicKey, message: bytes, signature: Signature) -> bool:
-        return len(public_key) == PUBLIC_KEY_SIZE and signature == _model_signature(public_key, message)
+        return len(public_key) == PUBLIC_KEY_SIZE and signature == model_signature(public_key, message)
 
 
-def _model_signature(public_key: PublicKey, message: bytes) -> Signature:
+def model_signature(public_key: PublicKey, message: bytes) -> Signature:
+    """What stands for the signature of the key's holder, be it a node or a committee."""
     return blake2b(message, key=public_key, digest_size=64).digest()
 
 

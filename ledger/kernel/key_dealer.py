@@ -6,11 +6,13 @@ from typing import Any
 
 from ledger.kernel.identity import CryptoKind
 from ledger.kernel.quorum import some_correct
+from ledger.kernel.signing_key import deal_signing_keys
 from ledger.kernel.threshold import MemberKeys, deal_threshold_keys
 
 
 def deal_member_keys(kind: CryptoKind, seed: bytes | int, label: str, n: int, f: int) -> tuple[MemberKeys, ...]:
     """The keys of the n members of the committee with this label, by member index."""
     coins = deal_threshold_keys(seed, label, n, some_correct(f))
+    signing = deal_signing_keys(kind, seed, label, n, f)
     missing: Any = None
-    return tuple(MemberKeys(coin, missing, missing, missing) for coin in coins)
+    return tuple(MemberKeys(coins[member], signing[member], missing, missing) for member in range(n))

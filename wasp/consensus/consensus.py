@@ -168,6 +168,8 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         self._early_anchors: dict[NodeId, Transaction] = {}
         self._anchor_sent = False
         self.proposed = False
+        self.proposed_at: Instant | None = None
+        """When this member's proposal went to the protocol."""
         self.ended = False
 
     @property
@@ -241,6 +243,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         assert not self.proposed, "a member proposes once"
         assert len(input.proposal.requests) <= REQUESTS_MAX, "others could not decode it"
         self.proposed = True
+        self.proposed_at = now
         self._absorb_protocol(step, self.protocol.handle_input(Propose(encode(input.proposal)), now), now)
 
     def _absorb_protocol(self, step: StepBuilder[ConsensusOutput], child: Step[ProtocolOutput], now: Instant) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ledger.kernel.coin_key import deal_coin_keys
 from ledger.kernel.decryption_key import deal_decryption_keys
 from ledger.kernel.identity import CryptoKind
+from ledger.kernel.nonce_key import deal_nonce_keys
 from ledger.kernel.quorum import some_correct
 from ledger.kernel.signing_key import deal_signing_keys
 from ledger.kernel.threshold import MemberKeys
@@ -16,6 +15,6 @@ def deal_member_keys(kind: CryptoKind, seed: bytes | int, label: str, n: int, f:
     """The keys of the n members of the committee with this label, by member index."""
     coins = deal_coin_keys(kind, seed, label, n, some_correct(f))
     signing = deal_signing_keys(kind, seed, label, n, f)
-    missing: Any = None
+    nonces = deal_nonce_keys(kind, seed, label, n, f)
     decryption = deal_decryption_keys(kind, seed, label, n, some_correct(f))
-    return tuple(MemberKeys(coins[member], signing[member], missing, decryption[member]) for member in range(n))
+    return tuple(MemberKeys(coins[member], signing[member], nonces[member], decryption[member]) for member in range(n))

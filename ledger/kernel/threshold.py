@@ -109,8 +109,8 @@ class NonceKey(Protocol):
         """A fresh dealing with this name, by this member."""
         ...
 
-    def is_dealing(self, dealing: bytes) -> bool:
-        """Whether these bytes have the form of a dealing. Total; says nothing about the shares in it."""
+    def is_dealing(self, sid: bytes, dealing: bytes) -> bool:
+        """Whether these bytes have the form of a dealing with this name. Total; says nothing about the shares in it."""
         ...
 
     def open(self, sid: bytes, dealing: bytes) -> bytes | None:

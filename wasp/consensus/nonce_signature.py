@@ -76,7 +76,7 @@ class NonceSignature(AnchorSignature):
         self._dealt = False
         self._prepared = False
         self._digest: Digest | None = None
-        self._dealers: tuple[int, ...] = ()
+        self.dealers: tuple[int, ...] = ()
         self._dealings: tuple[bytes, ...] | None = None
         self._unchecked: dict[NodeId, PartialNonceSignature] = {}
         self._partials: dict[int, bytes] = {}
@@ -91,7 +91,7 @@ class NonceSignature(AnchorSignature):
         if self._digest is None:
             waits = {path[-1]: sharing.status for path, sharing in self._sharings.items()}
             return f"prepared {self._prepared}, dealings {len(self._shared)}/{self._preparation_quorum}: {waits}"
-        missing = [dealer for dealer in self._dealers if dealer not in self._shared]
+        missing = [dealer for dealer in self.dealers if dealer not in self._shared]
         return (
             f"signed by me {self.started}, dealings missing {missing}, "
             f"partial signatures {len(self._partials)}/{self._signature_quorum}"
@@ -154,19 +154,19 @@ class NonceSignature(AnchorSignature):
         named = [
             dealers_named(preparation, self._committee.n, self._committee.f) for _, preparation in input.preparations
         ]
-        self._dealers = tuple(
+        self.dealers = tuple(
             dealer
             for dealer in range(self._committee.n)
             if sum(mask >> dealer & 1 for mask in named) >= self._dealer_quorum
         )
-        assert len(self._dealers) > self._committee.f, "one of the dealers is correct"
+        assert len(self.dealers) > self._committee.f, "one of the dealers is correct"
         self._maybe_sign(step)
 
     def _maybe_sign(self, step: StepBuilder[SignatureOutput]) -> None:
         """Line 4, and line 5 for the partial signatures that came before."""
-        if self._digest is None or self._dealings is not None or not all(map(self._shared.__contains__, self._dealers)):
+        if self._digest is None or self._dealings is not None or not all(map(self._shared.__contains__, self.dealers)):
             return
-        shared = [self._shared[dealer] for dealer in self._dealers]
+        shared = [self._shared[dealer] for dealer in self.dealers]
         self._dealings = tuple(each.dealing for each in shared)
         partial = self._key.sign_partial(self._dealings, [each.share for each in shared], self._digest)
         message = PartialNonceSignature(self._digest, partial)

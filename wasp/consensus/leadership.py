@@ -83,8 +83,8 @@ class LeaderProtocol(CommitteeProtocol):
     """
 
     name: ClassVar[str]
-    decisive: ClassVar[Kind]
-    """The kind of vote of which an intersecting quorum decides."""
+    decisive: ClassVar[Kind | None] = None
+    """The kind of vote of which an intersecting quorum decides, in protocols that show a ``Decision`` to others."""
 
     def __init__(self, membership: Membership, view_timeout: Duration = VIEW_TIMEOUT) -> None:
         committee = membership.committee
@@ -117,7 +117,9 @@ class LeaderProtocol(CommitteeProtocol):
         self._timers: dict[str, Instant] = {}
         self._deadline: Instant | None = None
         self.view = 0
+        """Where this member is; where the decision fell, when there is one."""
         self.proposed_at: Instant | None = None
+        """When this member, as a leader, first proposed a list."""
 
     @property
     def decided(self) -> bool:
@@ -208,8 +210,8 @@ class LeaderProtocol(CommitteeProtocol):
                 self._handle_list_wanted(step, sender, message)
             case ProposalList():
                 self._handle_proposal_list(step, sender, message, now)
-            case Decision():
-                self._handle_decision(step, sender, message, now)
+            case Decision() if self.decisive is not None:
+                self._handle_decision(step, sender, message, self.decisive, now)
             case _:
                 self._blame(step, sender, "unexpected_message", type(message).__name__)
 
@@ -315,13 +317,13 @@ class LeaderProtocol(CommitteeProtocol):
             self._gather(step, now)
 
     def _handle_decision(
-        self, step: StepBuilder[ProtocolOutput], sender: NodeId, message: Decision, now: Instant
+        self, step: StepBuilder[ProtocolOutput], sender: NodeId, message: Decision, kind: Kind, now: Instant
     ) -> None:
         """Line 7, at the member that was behind."""
         certificate = message.certificate
         if self.decided:
             return
-        if self._notary.is_certified(self.decisive, certificate, self._decision_quorum):
+        if self._notary.is_certified(kind, certificate, self._decision_quorum):
             self._decide(step, certificate.digest, certificate.view, message, now)
         else:
             self._blame(step, sender, "bad_certificate", "a decision that is none")
@@ -331,7 +333,7 @@ class LeaderProtocol(CommitteeProtocol):
         if self.decided:
             return
         self._decision, self._proof = digest, proof
-        self.view = max(self.view, view)
+        self.view = view
         self._timers.clear()
         self._missing = None
         self._maybe_output(step, now)

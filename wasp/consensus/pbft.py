@@ -103,11 +103,11 @@ class Pbft(LeaderProtocol):
 
     @property
     def status(self) -> dict[str, Any]:
-        view = self._views[self.view]
+        view = self._views.get(self.view)
         return super().status | {
-            "pre_prepared": view.digest is not None,
-            "prepares": view.prepares.total,
-            "commits": view.commits.total,
+            "pre_prepared": view is not None and view.digest is not None,
+            "prepares": view.prepares.total if view else 0,
+            "commits": view.commits.total if view else 0,
             "view_changes": self._changes.count(self.view),
         }
 
@@ -226,7 +226,9 @@ class Pbft(LeaderProtocol):
         self._maybe_start_timer(now)
 
     def _maybe_start_timer(self, now: Instant) -> None:
-        if self._own is not None and self._views[self.view].begun and not self.decided and "view" not in self._timers:
+        if self._own is None or self.decided or "view" in self._timers:
+            return
+        if self._views[self.view].begun:
             self._timers["view"] = now + self.timeout_of(self.view)
 
     def _enter(self, view: int) -> None:

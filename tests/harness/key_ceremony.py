@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations, count
 from typing import Any
 
-from ledger.kernel.automaton import Automaton, NodeId, Path, StepBuilder
+from ledger.kernel.automaton import Automaton, NodeId, Path, Step, StepBuilder
 from ledger.kernel.encoding import Codec, encode
 from ledger.kernel.group import base_times, lagrange
 from ledger.kernel.instant import Duration, Instant
@@ -227,34 +227,43 @@ class FixedAgreement(CommitteeProtocol):
     status: dict[str, Any] = {}  # noqa: RUF012 # a property of the interface
 
     def __init__(self, masks: Sequence[int]) -> None:
-        self._masks = masks
-        self.proposed: int | None = None
+        self._decided = ProposalsDecided(tuple((place, mask.to_bytes(2, "little")) for place, mask in enumerate(masks)))
 
     def handle_input(self, input: Propose, now: Instant) -> Any:
-        self.proposed = int.from_bytes(input.payload, "little")
-        whole: StepBuilder[Any] = StepBuilder()
-        whole.outputs.append(
-            ProposalsDecided(tuple((place, mask.to_bytes(2, "little")) for place, mask in enumerate(self._masks)))
-        )
-        return whole.build()
+        return Step(outputs=(self._decided,))
 
     def handle_message(self, sender: NodeId, path: Path, message: Any, now: Instant) -> Any:
         raise NotImplementedError
 
 
+def check_good_quorum() -> None:
+    """Whom only liars find good does not qualify, whom one correct member finds good does."""
+    for n in range(4, 10):
+        f = DealtCommittee(n).committee.f
+        for finding in (f, f + 1):
+            qualified, _ = _agreed(n, [0b1000] * finding + [0] * (n - f - finding))
+            assert finding > f or qualified == (), f"termination: {finding} of {n} find a dealer good"
+            assert finding <= f or qualified == (3,), f"validity: {finding} of {n} find a dealer good"
+
+
 def check_qualified_min() -> None:
     """Keys of f dealers may be known to the faulty ones, those of f + 1 are not."""
     for n in range(4, 10):
-        dealt = DealtCommittee(n)
-        f = dealt.committee.f
-        for qualified, fails in ((f, True), (f + 1, False)):
-            agreement = FixedAgreement([(1 << qualified) - 1] * (n - f))
-            me = dealt.members[0]
-            lone = DistributedKey(PATH, dealt.committee, me, (f + 1,), D, agreement, stream(1, "lone"))
-            lone.handle_input(GenerateKeys(), 0)
-            outputs = lone.handle_timer(15 * D).outputs
-            failed = any(isinstance(output, GenerationFailed) for output in outputs)
-            assert failed == fails, f"{'secrecy' if fails else 'liveness'}: {qualified} dealers of {n}: {outputs}"
+        f = DealtCommittee(n).committee.f
+        for qualified in (f, f + 1):
+            _, failed = _agreed(n, [(1 << qualified) - 1] * (n - f))
+            assert qualified > f or failed, f"secrecy: {qualified} dealers of {n}"
+            assert qualified <= f or not failed, f"liveness: {qualified} dealers of {n}"
+
+
+def _agreed(n: int, masks: Sequence[int]) -> tuple[tuple[int, ...] | None, bool]:
+    """Who qualifies by these masks, and whether that is too few."""
+    dealt = DealtCommittee(n)
+    agreement = FixedAgreement(masks)
+    lone = DistributedKey(PATH, dealt.committee, dealt.members[0], (2,), D, agreement, stream(1, "lone"))
+    lone.handle_input(GenerateKeys(), 0)
+    outputs = lone.handle_timer(15 * D).outputs
+    return lone._qualified, any(isinstance(output, GenerationFailed) for output in outputs)
 
 
 def check_complaints_max() -> None:

@@ -24,6 +24,7 @@ from tests.harness.key_ceremony import (
     ClockedNetwork,
     D,
     check_complaints_max,
+    check_good_quorum,
     check_key_generation,
     check_keys,
     check_qualified_min,
@@ -243,6 +244,10 @@ def test_late_shares_are_taken_when_they_come():
     network.run()
     assert [len(network.outputs_of(me, KeysGenerated)) for me in dealt.members] == [1] * 4
     assert not network.faults
+
+
+def test_who_is_good_for_one_correct_member_qualifies():
+    check_good_quorum()
 
 
 def test_too_few_qualified_dealers_are_a_failure():

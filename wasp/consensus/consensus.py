@@ -49,10 +49,21 @@ from wasp.consensus.distributed_signature import (
     anchor_transaction,
     is_signed_anchor,
 )
+from wasp.consensus.pbft import Pbft, PbftMessage
+from wasp.consensus.sequencer import Sequencer, SequencerMessage
+from wasp.consensus.tendermint import Tendermint, TendermintMessage
 from wasp.request import Request, RequestId
 
-PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {"wasp": CommonSubset}
+PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {
+    "wasp": CommonSubset,
+    "pbft": Pbft,
+    "tendermint": Tendermint,
+    "sequencer": Sequencer,
+}
 """The protocols that a configuration can name."""
+
+_OWN_LEAVES = ("entropy", "signature")
+"""The leaves of an instance that are not its protocol's."""
 
 
 class SignedAnchor(Value):
@@ -61,7 +72,9 @@ class SignedAnchor(Value):
     transaction: Transaction
 
 
-ConsensusMessage: TypeAlias = SubsetMessage | CoinShare | PartialSignature | SignedAnchor
+ConsensusMessage: TypeAlias = (
+    SubsetMessage | PbftMessage | TendermintMessage | SequencerMessage | CoinShare | PartialSignature | SignedAnchor
+)
 
 
 class ProposeBatch(Frozen):
@@ -220,7 +233,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
     def handle_message(self, sender: NodeId, path: Path, message: Value, now: Instant) -> Step[ConsensusOutput]:
         if sender not in self._committee.index:
             return Step(faults=(Fault(sender, "not_a_member", path),))
-        if len(path) != 3:
+        if len(path) != 3 or path[2] not in _OWN_LEAVES:
             child = self.protocol.handle_message(sender, path, message, now)
             if not child.outputs:
                 return child  # type: ignore[return-value] # a step without outputs is a step of any automaton

@@ -49,6 +49,8 @@ from wasp.consensus.distributed_signature import (
     anchor_transaction,
     is_signed_anchor,
 )
+from wasp.consensus.hbbft import HoneyBadger, HoneyBadgerMessage
+from wasp.consensus.mmr14 import Mmr14Message, mmr14
 from wasp.consensus.pbft import Pbft, PbftMessage
 from wasp.consensus.sequencer import Sequencer, SequencerMessage
 from wasp.consensus.tendermint import Tendermint, TendermintMessage
@@ -56,6 +58,8 @@ from wasp.request import Request, RequestId
 
 PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {
     "wasp": CommonSubset,
+    "hbbft": HoneyBadger,
+    "mmr14": mmr14,
     "pbft": Pbft,
     "tendermint": Tendermint,
     "sequencer": Sequencer,
@@ -73,7 +77,15 @@ class SignedAnchor(Value):
 
 
 ConsensusMessage: TypeAlias = (
-    SubsetMessage | PbftMessage | TendermintMessage | SequencerMessage | CoinShare | PartialSignature | SignedAnchor
+    SubsetMessage
+    | HoneyBadgerMessage
+    | Mmr14Message
+    | PbftMessage
+    | TendermintMessage
+    | SequencerMessage
+    | CoinShare
+    | PartialSignature
+    | SignedAnchor
 )
 
 

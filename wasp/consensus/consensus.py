@@ -50,7 +50,7 @@ from wasp.consensus.distributed_signature import (
     is_signed_anchor,
 )
 from wasp.consensus.hbbft import HoneyBadger, HoneyBadgerMessage
-from wasp.consensus.mmr14 import Mmr14Message, mmr14
+from wasp.consensus.mmr14 import Mmr14, Mmr14Message
 from wasp.consensus.pbft import Pbft, PbftMessage
 from wasp.consensus.sequencer import Sequencer, SequencerMessage
 from wasp.consensus.tendermint import Tendermint, TendermintMessage
@@ -59,7 +59,7 @@ from wasp.request import Request, RequestId
 PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {
     "wasp": CommonSubset,
     "hbbft": HoneyBadger,
-    "mmr14": mmr14,
+    "mmr14": Mmr14,
     "pbft": Pbft,
     "tendermint": Tendermint,
     "sequencer": Sequencer,

@@ -21,7 +21,9 @@ from wasp.consensus.reliable_broadcast import BroadcastMessage
 Mmr14Message: TypeAlias = BroadcastMessage | LateCoinMessage | CoinShare
 
 
-def mmr14(membership: Membership) -> CommonSubset:
+class Mmr14(CommonSubset):
     """One member's part in one instance."""
-    unconfirming = partial(LateCoinAgreement, confirming=False)
-    return CommonSubset(membership, REAL_SCHEDULE, make_agreement=unconfirming)
+
+    def __init__(self, membership: Membership) -> None:
+        unconfirming = partial(LateCoinAgreement, confirming=False)
+        super().__init__(membership, REAL_SCHEDULE, make_agreement=unconfirming)

@@ -23,8 +23,8 @@ a correct member, which has counted the complaints of all correct ones: all have
 
 *Without it* the result is still the same everywhere: a broadcast that comes late divides opinions, and the agreement decides.
 But a member may wait for shares for ever; and a correct member that complains for want of time gets its share revealed, which
-with those of f liars is the dealer's polynomial of degree f. (A key stays secret as long as one dealer's part of it does.) More
-than f complaints are not answered, so where nothing arrives in time, nothing is revealed, and it fails.
+with those of f liars is the dealer's polynomial of degree f. (A key stays secret as long as one dealer's part of it does.)
+More than f complaints are not answered: where nothing arrives in time, nothing is revealed, and it fails.
 
 *A rushing adversary* may deal last, knowing the others' commitments, and choose which of its f dealings qualify, by not
 answering its own complaints: the best of 2^f keys, so it can fix about f bits of each (Gennaro and others, section 3). It

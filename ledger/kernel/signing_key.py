@@ -24,7 +24,6 @@ from ledger.kernel.group import (
     Scalar,
     base_times,
     evaluate,
-    place_of,
     random_polynomial,
     scalar_bytes,
     scalar_of,
@@ -103,30 +102,30 @@ class ModelSigningKey:
 
     def sign_share(self, nonces: NoncePair, message: bytes, commitments: Commitments) -> bytes:
         _check_signer(self, self._member, nonces, commitments)
-        return self._share(self._member, self._package(message, commitments))
+        return self._shares(message, commitments)[self._member]
 
     def verify_share(self, member: int, message: bytes, commitments: Commitments, share: bytes) -> bool:
-        signs = 0 <= member < self._n and any(member == signer for signer, _ in commitments)
-        return signs and share == self._share(member, self._package(message, commitments))
+        return member < self._n and share == self._shares(message, commitments).get(member)
 
     def combine(self, message: bytes, commitments: Commitments, shares: Mapping[int, bytes]) -> Signature | None:
         _check_shares(self, commitments, shares)
-        package = self._package(message, commitments)
-        if any(share != self._share(member, package) for member, share in shares.items()):
-            return None
-        return model_signature(self.group_key, message)
+        return model_signature(self.group_key, message) if shares == self._shares(message, commitments) else None
 
     def _tag(self, head: bytes) -> bytes:
         return blake2b(head, key=self._tag_key, digest_size=32).digest()
 
-    def _package(self, message: bytes, commitments: Commitments) -> bytes:
-        hashed = blake2b(message, key=self._share_key, digest_size=32)
-        for member, commitment in commitments:
-            hashed.update(place_of(member).to_bytes(4, "big") + commitment)
-        return hashed.digest()
+    def _shares(self, message: bytes, commitments: Commitments) -> Mapping[int, bytes]:
+        signers = tuple(member for member, _ in commitments)
+        listed = b"".join([commitment for _, commitment in commitments])
+        package = blake2b(message + listed + str(signers).encode(), key=self._share_key, digest_size=32).digest()
+        return _model_shares(package, signers)
 
-    def _share(self, member: int, package: bytes) -> bytes:
-        return blake2b(member.to_bytes(4, "big"), key=package, digest_size=SCALAR_SIZE).digest()
+
+@lru_cache(maxsize=PACKAGES_MAX)
+def _model_shares(package: bytes, signers: tuple[int, ...]) -> Mapping[int, bytes]:
+    """The right shares of all signers, computed once for all members of the committee."""
+    keys = {member: member.to_bytes(4, "big") for member in signers}
+    return {member: blake2b(package, key=key, digest_size=SCALAR_SIZE).digest() for member, key in keys.items()}
 
 
 def deal_group_polynomial(seed: bytes | int, label: str, n: int, f: int) -> tuple[Scalar, ...]:

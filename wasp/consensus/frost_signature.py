@@ -10,7 +10,7 @@ n - f members sign together; a share fits one list of their commitments to nonce
 3. on the shares of all signers of a session: combine; a signature that verifies is the output
 4. if it does not verify, the shares are checked one by one, and whose share is bad is a culprit
 5. attempt 0 gives way to attempt 1 at once when it has too few signers, or one of them gives a bad share, no share, or one of
-   another digest; any attempt k gives way to k + 1 after ``attempt_timeout`` * 2^k
+   another digest; any attempt k gives way to k + 1 after ``attempt_timeout`` * 2^k, or ``ATTEMPT_TIMEOUT_MAX``
 6. whoever begins an attempt k >= 1 multicasts ``NextAttempt(k, offer)``; f + 1 members in k or later pull others along
 7. the coordinator of attempt k, member (log index + k) mod n, as soon as n - f members that agree and are no culprits have
    offers for k that are not used: multicast ``SigningSession(k, s, commitments)``, s = 0, 1, ..., f; offers for attempt 1
@@ -36,6 +36,7 @@ n (n - 1) + n (n - 1) + (n - 1) + (n - f)(n - 1) messages. With f of its signers
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import TypeAlias
 
@@ -104,7 +105,7 @@ class FrostSignature(AnchorSignature):
         self._begun = [0] * committee.n
         self._offers = Offers()
         self._opened = 0
-        self._sessions: dict[Place, Session] = {}
+        self._sessions: defaultdict[Place, Session] = defaultdict(Session)
         self._signature: Signature | None = None
         self._signed_in = FIRST
         self._told = committee.bit[membership.me]
@@ -140,10 +141,10 @@ class FrostSignature(AnchorSignature):
     def handle_message(self, sender: NodeId, path: Path, message: Value, now: Instant) -> Step[SignatureOutput]:
         if self._signature is not None:
             return self._answer(sender, message, self._signature)
+        if isinstance(message, SignatureShare):
+            return self._handle_signature_share(sender, message, now)
         step: _Builder = StepBuilder()
         match message:
-            case SignatureShare():
-                self._handle_signature_share(step, sender, message, now)
             case SessionShare():
                 self._handle_session_share(step, sender, message, now)
             case NextAttempt():
@@ -171,12 +172,12 @@ class FrostSignature(AnchorSignature):
         prepared, self._nonces = self._nonces, self._key.make_nonces(self._rng)
         commitments, share = self._turns.first_list(input.preparations), None
         if commitments is not None:
-            self._session(FIRST).open(commitments)
-            if self._session(FIRST).names(self._me):
+            self._sessions[FIRST].open(commitments)
+            if self._me in self._sessions[FIRST].signers:
                 share = self._key.sign_share(prepared, input.digest, commitments)
         self._multicast(step, SignatureShare(input.digest, share, self._nonces.commitment))
         for member, early in list(self._first_shares.items()):
-            self._check_signature_share(step, member, early, input.digest, now)
+            self._follow_first_share(step, member, early, self._take_first_share(member, early), now)
         if commitments is None:
             self._begin(step, 1, now)
         for place in list(self._sessions):
@@ -184,31 +185,45 @@ class FrostSignature(AnchorSignature):
             self._maybe_combine(step, place, now)
         self._maybe_join(step, now)
 
-    def _handle_signature_share(self, step: _Builder, sender: NodeId, message: SignatureShare, now: Instant) -> None:
+    def _handle_signature_share(self, sender: NodeId, message: SignatureShare, now: Instant) -> Step[SignatureOutput]:
+        """Most of these only wait for others, and cost little."""
         member = self._committee.index[sender]
         known = self._first_shares.setdefault(member, message)
         if known is not message:
-            if known != message:
-                self._blame(step, sender, "equivocation", "two shares of the first attempt")
-        elif self._digest is not None:
-            self._check_signature_share(step, member, message, self._digest, now)
+            if known == message:
+                return NOTHING
+            return Step(faults=(Fault(sender, "equivocation", self._path, "two shares of the first attempt"),))
+        if self._digest is None:
+            return NOTHING
+        fits = self._take_first_share(member, message)
+        if fits and self._attempt == 0 and len(self._sessions[FIRST].shares) < self._turns.signer_quorum:
+            return NOTHING
+        step: _Builder = StepBuilder()
+        self._follow_first_share(step, member, message, fits, now)
+        return step.build()
 
-    def _check_signature_share(
-        self, step: _Builder, member: int, message: SignatureShare, digest: Digest, now: Instant
+    def _take_first_share(self, member: int, message: SignatureShare) -> bool:
+        """Whether the message has the digest of this member, and a share if its sender is a signer."""
+        first = self._sessions[FIRST]
+        if message.digest != self._digest or (member in first.signers) != (message.share is not None):
+            return False
+        self._agreeing |= 1 << member
+        self._offers.note(member, (1, 0), message.offer)
+        if message.share is not None:
+            first.shares[member] = (first.digest, message.share)
+        return True
+
+    def _follow_first_share(
+        self, step: _Builder, member: int, message: SignatureShare, fits: bool, now: Instant
     ) -> None:
-        """Lines 3 and 5."""
-        first = self._session(FIRST)
-        signs = first.names(member)
-        if message.digest == digest and signs == (message.share is not None):
-            self._agreeing |= 1 << member
-            self._offers.note(member, (1, 0), message.offer)
-            if message.share is not None:
-                first.shares[member] = (first.digest, message.share)
-                self._maybe_combine(step, FIRST, now)
+        """Lines 3, 5 and 7."""
+        if fits:
+            self._maybe_combine(step, FIRST, now)
             self._maybe_open_session(step)
             return
-        if message.digest != digest:
-            self._condemn(step, member, "divergent", f"signed {message.digest.hex()}, computed here {digest.hex()}")
+        signs = member in self._sessions[FIRST].signers
+        if message.digest != self._digest:
+            self._condemn(step, member, "divergent", f"signed {message.digest.hex()}")
         else:
             self._condemn(step, member, "bad_share", f"{'no' if signs else 'a'} share in the first attempt")
         if signs and self._attempt == 0:
@@ -266,7 +281,7 @@ class FrostSignature(AnchorSignature):
         if not self._turns.is_place(place) or self._committee.index[sender] != self._turns.coordinator(message.attempt):
             self._blame(step, sender, "bad_session", f"session {place} is not the sender's")
         elif self._is_kept(message.attempt):
-            session = self._session(place)
+            session = self._sessions[place]
             if session.commitments is None and self._turns.is_list(message.commitments):
                 session.open(message.commitments)
                 self._maybe_sign(step, place)
@@ -278,10 +293,10 @@ class FrostSignature(AnchorSignature):
 
     def _maybe_sign(self, step: _Builder, place: Place) -> None:
         """Line 8. Attempt 1 is open from the beginning: nobody else may use what was offered for it."""
-        session = self._session(place)
+        session = self._sessions[place]
         if self._digest is None or self._signature is not None or session.commitments is None or session.answered:
             return
-        if place[0] != max(self._attempt, 1) or not session.names(self._me):
+        if place[0] != max(self._attempt, 1) or self._me not in session.signers:
             return
         session.answered = True
         assert self._nonces is not None
@@ -303,14 +318,14 @@ class FrostSignature(AnchorSignature):
         self._offers.note(member, (message.attempt, message.session + 1), message.offer)
         if self._is_kept(message.attempt):
             given = (message.commitments, message.share)
-            if self._session(place).shares.setdefault(member, given) != given:
+            if self._sessions[place].shares.setdefault(member, given) != given:
                 self._blame(step, sender, "equivocation", f"two shares of session {place}")
             self._maybe_combine(step, place, now)
         self._maybe_open_session(step)
 
     def _maybe_combine(self, step: _Builder, place: Place, now: Instant) -> None:
         """Lines 3, 4 and 5."""
-        session = self._session(place)
+        session = self._sessions[place]
         if self._digest is None or self._signature is not None or session.failed:
             return
         commitments, shares = session.commitments, session.all_shares()
@@ -318,8 +333,8 @@ class FrostSignature(AnchorSignature):
             return
         signature = self._key.combine(self._digest, commitments, shares)
         if signature is not None:
-            asking = [member for member in self._committee.members if self._begun_by(member) > place]
-            self._end_with(step, signature, place, asking)
+            begun = zip(self._committee.members, self._begun, strict=True)
+            self._end_with(step, signature, place, [member for member, attempt in begun if (attempt, 0) > place])
             return
         session.failed = True
         for member, share in shares.items():
@@ -370,15 +385,9 @@ class FrostSignature(AnchorSignature):
     def _timeout(self) -> Duration:
         return min(self._attempt_timeout << self._attempt, ATTEMPT_TIMEOUT_MAX)
 
-    def _begun_by(self, member: NodeId) -> Place:
-        return self._begun[self._committee.index[member]], 0
-
     def _is_kept(self, attempt: int) -> bool:
         """Sessions of the present attempt and of the next one are kept; who misses others asks for the signature later."""
         return attempt - max(self._attempt, 1) in (0, 1)
-
-    def _session(self, place: Place) -> Session:
-        return self._sessions.setdefault(place, Session())
 
     def _multicast(self, step: _Builder, message: FrostSignatureMessage) -> None:
         step.messages.append(Envelope(self._committee.members, self._path, message))

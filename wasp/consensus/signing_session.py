@@ -119,6 +119,7 @@ class Session:
 
     def __init__(self) -> None:
         self.commitments: CommitmentList | None = None
+        self.signers: frozenset[int] = frozenset()
         self.digest: Digest = b""
         self.shares: dict[int, tuple[Digest, Share]] = {}
         self.answered = False
@@ -129,11 +130,8 @@ class Session:
     def open(self, commitments: CommitmentList) -> None:
         """The list has come."""
         self.commitments = commitments
+        self.signers = frozenset(member for member, _ in commitments)
         self.digest = digest_of_bytes(b"".join(member.to_bytes(8, "big") + data for member, data in commitments))
-
-    def names(self, member: int) -> bool:
-        """Whether the member is a signer."""
-        return self.commitments is not None and any(signer == member for signer, _ in self.commitments)
 
     def all_shares(self) -> dict[int, Share] | None:
         """The shares of all signers, for this list; None while some are missing."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
+from ledger.kernel.automaton import NodeId
 from ledger.kernel.identity import CryptoKind, deal_signer
 from ledger.kernel.instant import SECOND
 from ledger.kernel.rng import stream
@@ -129,15 +130,17 @@ class OfferedLoad:
         self._runtime.clock.call_at(round(self._seconds * SECOND), self._send)
 
     def _send(self) -> None:
-        recorder, runtime = self._recorder, self._runtime
-        if recorder.complete:
+        if self._recorder.complete:
             return
         member = self._members[self._sent % len(self._members)]
-        request = self._maker.request(self._sent)
+        self._give(member, self._maker.request(self._sent))
         self._sent += 1
-        if recorder.requests.waiting < WAITING_MAX:
-            recorder.requests.note_sent(request.id, member, runtime.now)
-            runtime.inject(member, SubmitRequest(request))
-        else:
-            recorder.requests.refused += 1
         self._await_next()
+
+    def _give(self, member: NodeId, request: OffLedgerRequest) -> None:
+        requests = self._recorder.requests
+        if requests.waiting >= WAITING_MAX:
+            requests.refused += 1
+            return
+        requests.note_sent(request.id, member, self._runtime.now)
+        self._runtime.inject(member, SubmitRequest(request))

@@ -124,6 +124,22 @@ def test_nothing_is_proposed_before_there_is_a_request_and_requests_are_decided_
     assert max(len(batch) for batch in batches) <= 2
 
 
+def test_who_has_no_request_joins_when_f_plus_1_others_have_proposed():
+    network = Members()
+    network.begin()
+    network.give(DEALT.members[0], SubmitRequest(REQUESTS[0]))
+    last = DEALT.members[3]
+    network.under_way = [
+        item for item in network.under_way if item[1] != last
+    ]  # the request gets lost on its way to it
+    network.run()
+    assert network.members[last].instances.find(1).consensus.proposed
+    assert network.ended(last) == [] and network.members[last].status["requests"] is False
+    network.under_way.append((DEALT.members[0], last, PATH, SharedRequest(REQUESTS[0])))
+    network.run()
+    assert network.ended(last) == [1]
+
+
 def test_a_request_that_is_heard_of_after_it_was_executed_is_not_kept():
     source = WaitingRequests(2)
     source.keep(REQUESTS[0])

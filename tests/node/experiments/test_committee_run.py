@@ -9,10 +9,12 @@ import weakref
 import msgspec
 import pytest
 
-from ledger.kernel.rng import stream
+from ledger.kernel.rng import Stream
 from node.configuration import ConfigurationError, NetworkSection
-from node.experiments import committee_member, committee_run
+from node.experiments import committee_member, committee_run, request_sources
+from node.experiments.committee_member import BlockEnded
 from node.experiments.committee_options import CommitteeOptions, read_options
+from node.experiments.committee_recorder import CommitteeRecorder
 from node.experiments.committee_run import run_committee
 from node.experiments.committee_summary import MEASURED, ROW_COLUMNS
 from node.simulated.conditions import hardware_section, network_section
@@ -168,9 +170,21 @@ def test_requests_are_offered_at_the_rate_whatever_the_committee_does():
         assert 0.7 * expected < summary["requests"]["sent"] < 1.3 * expected
 
 
-def test_a_queue_beyond_its_limit_refuses(monkeypatch):
-    from node.experiments import request_sources
+def test_requests_go_to_all_who_speak_in_turn(monkeypatch):
+    given = []
+    real = request_sources.OfferedLoad._give
 
+    def noting(self, member, request):
+        given.append(member)
+        real(self, member, request)
+
+    monkeypatch.setattr(request_sources.OfferedLoad, "_give", noting)
+    run(nodes=4, silent=1, rate=100.0)
+    assert len(given) > 6
+    assert given == [f"n{place % 3}" for place in range(len(given))]
+
+
+def test_a_queue_beyond_its_limit_refuses(monkeypatch):
     monkeypatch.setattr(request_sources, "WAITING_MAX", 40)
     requests = run(blocks=10, batch=5, rate=500.0).summary["requests"]
     assert requests["refused"] > 100 and requests["waiting"] <= 40
@@ -232,6 +246,23 @@ def test_disagreement_is_found(monkeypatch):
     assert re.fullmatch(r"block 1: n\d decided another batch than n\d", failure)
 
 
+def test_another_anchor_is_found():
+    recorder = CommitteeRecorder(("n0", "n1"), 1)
+    for node in ("n0", "n1"):
+        recorder.observe(5, node, [BlockEnded(1, 0, 0, node.encode())], ())
+    assert recorder.violations == ["block 1: n1 signed another anchor than n0"]
+    assert recorder.complete
+
+
+def test_who_gives_up_too_early_is_not_told_that_too_many_are_silent(monkeypatch):
+    monkeypatch.setattr(committee_run, "PATIENCE", 0)
+    outcome = run(nodes=4, silent=1)
+    assert [failure.split(":")[0] for failure in outcome.failures] == [
+        "0 of 2 blocks were decided; nobody got any further",
+        "n0 waits, as 2 others do",
+    ]
+
+
 # -------------------------------------------------------------------------------------------------- determinism, memory
 
 
@@ -276,8 +307,17 @@ def test_old_instances_are_freed_without_the_cyclic_collector(protocol, monkeypa
     assert len(kept) <= 8  # the last block's, and one more of those who have not heard everybody yet
 
 
-def test_draws_of_members_differ():
-    assert stream(1, "instance", "n0", 1).random() != stream(1, "instance", "n1", 1).random()
+def test_every_instance_draws_from_a_stream_of_its_own(monkeypatch):
+    draws = []
+    real = committee_run.Consensus
+
+    def noting(*arguments):
+        draws.extend(argument.random() for argument in arguments if isinstance(argument, Stream))
+        return real(*arguments)
+
+    monkeypatch.setattr(committee_run, "Consensus", noting)
+    run(nodes=4)
+    assert len(draws) == len(set(draws)) == 8
 
 
 # --------------------------------------------------------------------------------------------------------------- options

@@ -71,6 +71,7 @@ from wasp.consensus.consensus import (
     ConsensusOutput,
     ExecutionNeeded,
     IndexSkipped,
+    OpenInstance,
     OthersProposed,
     ProposeBatch,
     RequestsDelivered,
@@ -269,6 +270,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
                 self._forget(step, dropped, now)
             instance = self.instances.find(index)
             assert instance is not None
+            self._absorb_instance(step, instance, consensus.handle_input(OpenInstance(), now), now)
             for sender, path, message in self.instances.release(index):
                 self._absorb_instance(step, instance, consensus.handle_message(sender, path, message, now), now)
 

@@ -23,7 +23,7 @@ from wasp.committee_log import CommitteeLogMessage
 from wasp.consensus.binary_agreement import AgreementMessage
 from wasp.consensus.common_coin import CoinShare
 from wasp.consensus.consensus import SignedAnchor
-from wasp.consensus.distributed_signature import PartialSignature
+from wasp.consensus.nonce_signature import PartialSignature
 from wasp.consensus.reliable_broadcast import BroadcastMessage
 from wasp.mempool import MempoolMessage
 

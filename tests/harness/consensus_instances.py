@@ -10,12 +10,12 @@ from ledger.kernel.encoding import Codec, digest, encode
 from ledger.kernel.identity import deal_signer
 from ledger.kernel.rng import stream
 from ledger.output import AnchorOutput, KeyAddress, OutputId, chain_id
-from ledger.transaction import CommitteeUnlock, Essence
+from ledger.transaction import Essence
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_checks import LIES, Liars, adversary, faulty_members
 from tests.harness.virtual_network import VirtualNetwork
 from wasp.consensus import batch_proposal
-from wasp.consensus.batch_proposal import AnchorReference, Batch, BatchProposal
+from wasp.consensus.batch_proposal import Aggregate, AnchorReference, Batch, BatchProposal, MemberProposal
 from wasp.consensus.byzantine import Gossiping, Lying
 from wasp.consensus.consensus import (
     AnchorSigned,
@@ -28,8 +28,8 @@ from wasp.consensus.consensus import (
     RequestsDelivered,
     RequestsNeeded,
 )
-from wasp.consensus.distributed_signature import is_signed_anchor, is_signed_by
 from wasp.consensus.reliable_broadcast import Initial
+from wasp.signed_anchor import is_signed_anchor
 from wasp.request import OffLedgerRequest, RequestId, call, sign_request
 
 CONSENSUS_CODEC: Codec[Any] = Codec(ConsensusMessage)
@@ -87,8 +87,6 @@ def check_instance(n: int, liars: Liars, seed: int) -> None:
     transactions = [end[0].transaction for end in ends.values()]
     assert len({transaction.id for transaction in transactions}) == 1, f"agreement: {ends}"
     for transaction in transactions:
-        unlock: Any = transaction.unlocks[0]
-        assert len(unlock.signers) == n - dealt.committee.f, "signatures: n - f"
         assert is_signed_anchor(transaction, BASE.output_id, dealt.committee, dealt.verifier), "signatures: valid"
 
 
@@ -107,25 +105,18 @@ def check_joining() -> None:
             assert place <= dealt.committee.f or told, "too late: one of f + 1 is correct"
 
 
-def check_signature_quorum() -> None:
-    """n - f signatures of members are enough, one less is too few."""
-    for n in (4, 5, 6, 7, 8, 9):
-        dealt = DealtCommittee(n)
-        message = digest("message")
-        signatures = tuple(dealt.signers[me].sign(message) for me in dealt.members)
-        for count in range(n + 1):
-            unlock = CommitteeUnlock(tuple(range(count)), signatures[:count])
-            signed = is_signed_by(dealt.committee, message, unlock, dealt.verifier)
-            assert count >= n - dealt.committee.f or not signed, f"too few: {count} of {n}"
-            assert count < n - dealt.committee.f or signed, f"enough: {count} of {n}"
-
-
 def decided(*proposals: BatchProposal | bytes) -> tuple[tuple[int, bytes], ...]:
     """The proposals as the subset decides them, by members 0, 1, ..."""
     return tuple(
-        (member, proposal if isinstance(proposal, bytes) else encode(proposal))
+        (member, proposal if isinstance(proposal, bytes) else encode(MemberProposal(proposal, b"")))
         for member, proposal in enumerate(proposals)
     )
+
+
+def aggregate_of(payloads: Iterable[tuple[int, bytes]], f: int) -> Aggregate:
+    """What a member makes of decided payloads."""
+    proposals = batch_proposal.decode_proposals(tuple(payloads))
+    return batch_proposal.aggregate({member: proposal.batch for member, proposal in proposals.items()}, f)
 
 
 def check_aggregation() -> None:
@@ -134,7 +125,7 @@ def check_aggregation() -> None:
     lie = AnchorReference(OutputId(digest("lie"), 0), 99)
 
     def batch_of(*proposals: BatchProposal | bytes) -> Batch | None:
-        aggregate = batch_proposal.aggregate(decided(*proposals), 1)
+        aggregate = aggregate_of(decided(*proposals), 1)
         return aggregate if isinstance(aggregate, Batch) else None
 
     honest = BatchProposal(BASE, 20, (first,))

@@ -20,7 +20,7 @@ from ledger.kernel.instant import Instant
 from ledger.kernel.rng import Stream
 from wasp.consensus.binary_agreement import Aux, BVal, Done
 from wasp.consensus.common_coin import CoinShare
-from wasp.consensus.distributed_signature import PartialSignature
+from wasp.consensus.nonce_signature import PartialSignature
 from wasp.consensus.reliable_broadcast import Echo, Initial, Ready
 
 Lie: TypeAlias = Callable[[Envelope], Sequence[Envelope]]

@@ -24,7 +24,7 @@ from wasp.consensus.byzantine import (
     silent,
 )
 from wasp.consensus.common_coin import CoinShare
-from wasp.consensus.distributed_signature import PartialSignature
+from wasp.consensus.nonce_signature import PartialSignature
 from wasp.consensus.reliable_broadcast import Echo, Initial, Ready
 
 MEMBERS = M0, M1, M2, M3, M4 = DealtCommittee(5).members

@@ -10,7 +10,7 @@ import pytest
 from ledger.kernel.automaton import NOTHING, NodeId, Path
 from ledger.kernel.encoding import digest
 from ledger.output import OutputId
-from ledger.transaction import CommitteeUnlock, Transaction
+from ledger.transaction import SignatureUnlock, Transaction
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_instances import BASE, CONSENSUS_CODEC, REQUESTS, Owner, essence_of, propose
 from tests.harness.virtual_network import Pending, RandomOrder, VirtualNetwork, slow_recipients
@@ -28,11 +28,12 @@ from wasp.consensus.consensus import (
     SignedAnchor,
     SuccessorKnown,
 )
-from wasp.consensus.distributed_signature import PartialSignature, anchor_transaction, is_signed_anchor
+from wasp.consensus.nonce_signature import PartialSignature
+from wasp.signed_anchor import anchor_transaction, is_signed_anchor
 
 DEALT = DealtCommittee(4)
 M0, M1, M2, M3 = MEMBERS = DEALT.members
-SIGNATURE_PATH: Path = (CHAIN, 1, "signature")
+ANCHOR_PATH: Path = (CHAIN, 1, "anchor")
 
 
 class DuplicatingNetwork(VirtualNetwork):
@@ -51,8 +52,7 @@ def network_of(answers: Callable[[NodeId, Any], Iterable[Any]], faulty: tuple[No
 def successor(label: str = "successor") -> Transaction:
     """A signed successor of the base, from an earlier log index."""
     essence = essence_of(Batch(BASE, 5, (), (0, 1, 2)), digest(label), inputs=2)
-    signatures = tuple(DEALT.signers[me].sign(essence.id) for me in MEMBERS[:3])
-    return anchor_transaction(essence, CommitteeUnlock((0, 1, 2), signatures))
+    return anchor_transaction(essence, DEALT.signature(essence.id))
 
 
 def ends(network: VirtualNetwork) -> list[list[Any]]:
@@ -162,7 +162,7 @@ def test_a_successor_that_only_one_member_was_told_of_reaches_all():
     network = network_of(answers, (M3,))
     for me in MEMBERS:
         network.give(me, propose(requests=0))
-    step = network.nodes[M0].handle_message(M3, SIGNATURE_PATH, SignedAnchor(successor()), 0)
+    step = network.nodes[M0].handle_message(M3, ANCHOR_PATH, SignedAnchor(successor()), 0)
     assert step is NOTHING, "one that comes before the batch is decided waits"
     network.run()
     assert ends(network) == [[AnchorSigned(1, successor())]] * 3
@@ -171,13 +171,13 @@ def test_a_successor_that_only_one_member_was_told_of_reaches_all():
 def test_a_bad_successor_is_a_fault_and_ends_nothing():
     base_of_another = essence_of(Batch(AnchorReference(OutputId(digest("x"), 0), 7), 5, (), ()), digest("y"))
     unlock = successor().unlocks[0]
-    assert isinstance(unlock, CommitteeUnlock)
+    assert isinstance(unlock, SignatureUnlock)
     network = network_of(lambda node, output: (), (M3,))
     for me in MEMBERS:
         network.give(me, propose(requests=0))
     network.run()
-    for bad in (Transaction(successor().essence, (unlock,)), anchor_transaction(base_of_another, unlock)):
-        step = network.nodes[M0].handle_message(M3, SIGNATURE_PATH, SignedAnchor(bad), 0)
+    for bad in (Transaction(successor().essence, (unlock,)), anchor_transaction(base_of_another, unlock.signature)):
+        step = network.nodes[M0].handle_message(M3, ANCHOR_PATH, SignedAnchor(bad), 0)
         assert [(fault.accused, fault.kind) for fault in step.faults] == [(M3, "bad_anchor")]
         assert step.outputs == []
     assert ends(network) == [[]] * 3
@@ -185,8 +185,8 @@ def test_a_bad_successor_is_a_fault_and_ends_nothing():
 
 def test_two_early_successors_of_one_member_are_equivocation():
     instance = DEALT.consensus(M0)
-    assert instance.handle_message(M1, SIGNATURE_PATH, SignedAnchor(successor()), 0) is NOTHING
-    step = instance.handle_message(M1, SIGNATURE_PATH, SignedAnchor(successor("other")), 0)
+    assert instance.handle_message(M1, ANCHOR_PATH, SignedAnchor(successor()), 0) is NOTHING
+    step = instance.handle_message(M1, ANCHOR_PATH, SignedAnchor(successor("other")), 0)
     assert [fault.kind for fault in step.faults] == ["equivocation"]
 
 
@@ -194,7 +194,7 @@ def test_strangers_and_messages_for_no_leaf_are_faults():
     instance = DEALT.consensus(M0)
     message = PartialSignature(digest("message"), bytes(64))
     for sender, path, kind in (
-        (NodeId("stranger"), SIGNATURE_PATH, "not_a_member"),
+        (NodeId("stranger"), ANCHOR_PATH, "not_a_member"),
         (M1, (CHAIN, 1, "seal"), "no_such_leaf"),
         (M1, (CHAIN, 2, "signature"), "no_such_leaf"),
         (M1, (CHAIN, 1), "no_such_leaf"),

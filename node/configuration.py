@@ -32,6 +32,12 @@ _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]+)?")
 _DURATION_PART = re.compile(r"([0-9]+)(us|ms|s|m|h|d)")
 DURATION_MAX: Microseconds = 3660 * _UNITS["d"]
 """Ten years: longer than any series of readings, and instants stay far from the bounds of their encoding."""
+_BANDWIDTH = re.compile(r"([0-9]{1,16})([kMG]?)")
+_PREFIXES = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+BANDWIDTH_MIN = 1_000
+"""Slower than any link that a committee could agree over."""
+BANDWIDTH_MAX = 10**15
+"""Far above any network card; the card's time stays exact."""
 FieldPath = tuple[str | int, ...]
 UTILITY = "utility"
 """The account of the main grid's supplier on every chain."""
@@ -98,6 +104,22 @@ def _parse_price(value: object) -> Decimal:
     raise ValueError(f"expected a price in p/kWh such as 18.9, not {value!r}")
 
 
+def parse_bandwidth(value: object) -> int | Literal["unlimited"]:
+    """Bits per second: a whole number, or one with a prefix such as "100M", or "unlimited".
+
+    Errors: ``ValueError`` that says what was expected.
+    """
+    if value == "unlimited":
+        return "unlimited"
+    parts = _BANDWIDTH.fullmatch(str(value).strip()) if isinstance(value, int | str) else None
+    rate = int(parts[1]) * _PREFIXES[parts[2]] if parts else 0
+    if not BANDWIDTH_MIN <= rate <= BANDWIDTH_MAX:
+        expected = f"bits per second from {BANDWIDTH_MIN} to {BANDWIDTH_MAX}"
+        raise ValueError(f'expected {expected}, such as 150_000 or "100M", or "unlimited", not {value!r}')
+    return rate
+
+
+Bandwidth = Annotated[int | Literal["unlimited"], BeforeValidator(parse_bandwidth)]
 Duration = Annotated[int, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
 Positive = Annotated[int, BeforeValidator(_parse_positive), PlainSerializer(format_duration, return_type=str)]
 SignedDuration = Annotated[int, BeforeValidator(_parse_signed), PlainSerializer(format_duration, return_type=str)]
@@ -255,8 +277,12 @@ class NetworkSection(Section):
     """Regions of the hosts, round robin."""
     loss: Probability = 0.0
     duplication: Probability = 0.0
-    bandwidth: int | None = Field(default=None, ge=1_000)
-    """Bits per second of each host's link; none: the hardware profile's."""
+    bandwidth: Bandwidth | None = None
+    """What each host's link takes, such as 100_000_000 or "100M" bits per second, or "unlimited"; none: what the hardware
+    profile or the matrix says, the smaller, and unlimited without CPU.
+    """
+    frames: bool = True
+    """Whether what a host sends to another at one moment shares a frame; if not, each message has its own."""
     grid: Positive = 100
 
 
@@ -265,9 +291,15 @@ class HardwareSection(Section):
 
     profile: str = "laptop"
     cpu: bool = True
-    disk: bool = True
+    disk: bool | None = None
+    """None given: as ``cpu``."""
     clock_skew: Duration = 0
     """Hosts' clocks are off by up to so much."""
+
+    @property
+    def has_disk(self) -> bool:
+        """Whether disks take time."""
+        return self.cpu if self.disk is None else self.disk
 
 
 class FaultSection(Section):

@@ -56,6 +56,20 @@ class HardwareProfile(Frozen):
     """Where each number comes from."""
 
 
+def hardware_profile(name: str, folder: Path = Path()) -> HardwareProfile:
+    """The shipped profile with this name, or that of a file of one's own, ``.toml``, in this folder.
+
+    Errors: ``Rejected("bad_hardware_profile", ...)``.
+    """
+    known = sorted(path.stem for path in shipped("hardware").glob("*.toml"))
+    if name in known:
+        return read_hardware(shipped("hardware", f"{name}.toml"))
+    if not name.endswith(".toml"):
+        expected = f"known are {', '.join(known)}, and files that end in .toml"
+        raise Rejected("bad_hardware_profile", f"no profile is named {name!r}; {expected}")
+    return read_hardware(folder / name)
+
+
 def read_hardware(path: Path) -> HardwareProfile:
     """The profile in this file.
 
@@ -78,14 +92,6 @@ def read_hardware(path: Path) -> HardwareProfile:
     return HardwareProfile(
         path.stem, costs, devices["bandwidth"], devices["fsync"], devices["disk"], devices["hashing"], sources
     )
-
-
-def shipped_hardware(name: str) -> HardwareProfile:
-    """The shipped profile with this name."""
-    known = sorted(path.stem for path in shipped("hardware").glob("*.toml"))
-    if name not in known:
-        raise Rejected("bad_hardware_profile", f"no profile is named {name!r}; known are {', '.join(known)}")
-    return read_hardware(shipped("hardware", f"{name}.toml"))
 
 
 def _number(path: Path, table: Mapping[str, Any], field: str, unit: str, sources: dict[str, str]) -> Decimal:

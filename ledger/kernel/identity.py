@@ -1,9 +1,10 @@
 """Identities: key pairs, signatures, and their two kinds of crypto.
 
 - ``real``: Ed25519 of libsodium, through pynacl.
-- ``model``: the honest bytes without the maths. A signature is a keyed hash, 64 bytes long as the real one, which
-  anybody *could* compute; no automaton does. It is for simulations, whose runtime charges what real signing and
-  verifying would have cost to the virtual CPU. The live runtime refuses it.
+- ``model``: the honest bytes without the maths. The public key is the real one of the same secret, so that names and
+  digests, and all that is decided by them, are the same in both kinds. A signature is a keyed hash, 64 bytes long as
+  the real one, which anybody *could* compute; no automaton does. It is for simulations, whose runtime charges what real
+  signing and verifying would have cost to the virtual CPU. The live runtime refuses it.
 
 Keys are dealt from a secret of the scenario, so that simulated and live runs of a scenario have the same identities.
 """
@@ -73,20 +74,21 @@ class ModelSigner:
     """A keyed hash in the place of a signature."""
 
     def __init__(self, secret: bytes) -> None:
-        self.public_key: PublicKey = digest("model key", secret)
+        self.public_key: PublicKey = bytes(nacl.signing.SigningKey(secret).verify_key)
 
     def sign(self, message: bytes) -> Signature:
-        return _model_signature(self.public_key, message)
+        return model_signature(self.public_key, message)
 
 
 class ModelVerifier:
     """Recomputes the keyed hash."""
 
     def verify(self, public_key: PublicKey, message: bytes, signature: Signature) -> bool:
-        return len(public_key) == PUBLIC_KEY_SIZE and signature == _model_signature(public_key, message)
+        return len(public_key) == PUBLIC_KEY_SIZE and signature == model_signature(public_key, message)
 
 
-def _model_signature(public_key: PublicKey, message: bytes) -> Signature:
+def model_signature(public_key: PublicKey, message: bytes) -> Signature:
+    """What stands for the signature of the key's holder, be it a node or a committee."""
     return blake2b(message, key=public_key, digest_size=64).digest()
 
 

@@ -4,36 +4,30 @@ Four keys, of which each member holds a part: the *coin* (values that nobody kno
 *signing* key (n - f members make one Ed25519 signature by FROST), the *nonce* key (members deal each other nonces for the
 same signing key, as Wasp does), the *decryption* key (f + 1 members open what anybody encrypted to the committee).
 
-Threshold randomness: a value that nobody knows until f + 1 members of a committee have released their shares of it.
-
-It backs the common coin and the batch entropy. The value with name ``sid`` is unique: whoever combines whichever shares
-gets the same 32 bytes. ``ModelThresholdKey`` is the ideal functionality: the dealer's secret yields the value, shares are
-dummies of the length that a share with its proof has, and ``combine`` refuses to yield before ``threshold`` of them are
-there, so that an adversary in a simulation knows no more than a real one would. Its cost is charged by the runtime.
-
-What is modelled, what is not: shares on the group of Ed25519 with proofs of equality (Cachin, Kursawe, Shoup 2000) come
-behind the same interface.
+Each has a *real* kind, with the maths, and a *model*, the ideal functionality: the trusted dealer's model yields what the
+real kind would, shares and proofs are dummies of the same length, and nothing is yielded before enough of them are there.
+The cost of the maths is charged by the runtime.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import Protocol, TypeAlias
 
-from ledger.kernel.encoding import Digest, Frozen, digest
+from ledger.kernel.encoding import Digest, Frozen
 from ledger.kernel.identity import PublicKey, Signature
 from ledger.kernel.rng import Stream
-
-SHARE_SIZE = 96
-"""Bytes of a share: a group element and a proof of two scalars."""
 
 Commitments: TypeAlias = Sequence[tuple[int, bytes]]
 """Signers by index, rising, with the commitment of each to its nonces."""
 
 
-class ThresholdKey(Protocol):
-    """One member's part of the committee's key."""
+class CoinKey(Protocol):
+    """One member's part of the committee's key to threshold randomness.
+
+    It backs the common coin and the batch entropy. The value with name ``sid`` is unique: whoever combines whichever shares
+    gets the same 32 bytes, which nobody knows until f + 1 members have released their shares (96 bytes) of it.
+    """
 
     @property
     def threshold(self) -> int:
@@ -115,8 +109,8 @@ class NonceKey(Protocol):
         """A fresh dealing with this name, by this member."""
         ...
 
-    def is_dealing(self, dealing: bytes) -> bool:
-        """Whether these bytes have the form of a dealing. Total; says nothing about the shares in it."""
+    def is_dealing(self, sid: bytes, dealing: bytes) -> bool:
+        """Whether these bytes have the form of a dealing with this name. Total; says nothing about the shares in it."""
         ...
 
     def open(self, sid: bytes, dealing: bytes) -> bytes | None:
@@ -184,37 +178,7 @@ class DecryptionKey(Protocol):
 class MemberKeys(Frozen):
     """All that a member holds of its committee's keys."""
 
-    coin: ThresholdKey
+    coin: CoinKey
     signing: SigningKey
     nonces: NonceKey
     decryption: DecryptionKey
-
-
-class ModelThresholdKey:
-    """The dealer's model: honest bytes, no maths."""
-
-    def __init__(self, secret: bytes, member: int, n: int, threshold: int) -> None:
-        self._secret = secret
-        self._member = member
-        self._n = n
-        self.threshold = threshold
-
-    def share(self, sid: bytes) -> bytes:
-        return self._share_of(self._member, sid)
-
-    def verify_share(self, member: int, sid: bytes, share: bytes) -> bool:
-        return 0 <= member < self._n and share == self._share_of(member, sid)
-
-    def combine(self, sid: bytes, shares: Mapping[int, bytes]) -> Digest:
-        assert len(shares) >= self.threshold, "too few shares to know the value"
-        return digest("threshold value", self._secret, sid)
-
-    def _share_of(self, member: int, sid: bytes) -> bytes:
-        head = blake2b(sid, key=digest("share", self._secret, member), digest_size=64).digest()
-        return head + head[: SHARE_SIZE - 64]
-
-
-def deal_threshold_keys(seed: bytes | int, label: str, n: int, threshold: int) -> tuple[ModelThresholdKey, ...]:
-    """The keys of the n members of the committee with this label, by member index."""
-    secret = digest("threshold key", seed, label)
-    return tuple(ModelThresholdKey(secret, member, n, threshold) for member in range(n))

@@ -14,7 +14,7 @@ from ledger.kernel.instant import Duration, format_duration
 from ledger.kernel.quorum import max_faulty
 from node.configuration import ConfigurationError
 from node.configuration_file import open_configuration
-from node.experiments.environment import neighbours_of, network_parameters
+from node.experiments.environment import conditions_of, neighbours_of
 from node.experiments.scenario import Scenario
 
 WIDTH = 110
@@ -30,7 +30,7 @@ def check_file(path: Path, overrides: Sequence[str], seed: int | None) -> Scenar
     try:
         scenario = Scenario(file.configuration, path.parent)
         neighbours_of(file.configuration, scenario.plan.ledger_nodes, scenario.seed)
-        network_parameters(file.configuration, scenario.plan.hosts, path.parent, scenario.hardware)
+        conditions_of(file.configuration, scenario.plan.hosts, path.parent)
     except ConfigurationError as error:
         raise file.placed(error) from None
     return scenario

@@ -18,16 +18,7 @@ from ledger.kernel.rejection import Rejected
 from ledger.kernel.rng import stream
 from ledger.profile import PROFILES, Profile, adapted
 from node.configuration import Configuration, ConfigurationError, FaultSection, FieldProblem
-from node.hardware import HardwareProfile, read_hardware, shipped_hardware
-from node.simulated.delays import (
-    ConstantDelay,
-    DelayModel,
-    LogNormalDelay,
-    NormalDelay,
-    UniformDelay,
-    read_delay_table,
-    shipped_delay_table,
-)
+from node.simulated.conditions import Conditions, conditions
 from node.simulated.faults import (
     ClockSkew,
     Crash,
@@ -39,7 +30,6 @@ from node.simulated.faults import (
     ScheduledFault,
     SlowCpu,
 )
-from node.simulated.network import NetworkParameters
 
 
 @contextmanager
@@ -66,13 +56,6 @@ def ledger_profile(configuration: Configuration) -> Profile:
         return adapted(PROFILES[section.profile], **changes)
     except ValueError as error:
         raise ConfigurationError([FieldProblem(("ledger",), f"{section.profile} with {changes}: {error}")]) from None
-
-
-def hardware_profile(configuration: Configuration, folder: Path) -> HardwareProfile:
-    """A shipped profile by its name, or a file of one's own beside the configuration."""
-    name = configuration.hardware.profile
-    with blaming("hardware", "profile"):
-        return read_hardware(folder / name) if name.endswith(".toml") else shipped_hardware(name)
 
 
 def neighbours_of(
@@ -105,38 +88,10 @@ def _topology(configuration: Configuration, n: int, seed: int) -> Any:
             return nx.complete_graph(n)
 
 
-def network_parameters(
-    configuration: Configuration, hosts: tuple[NodeId, ...], folder: Path, hardware: HardwareProfile
-) -> NetworkParameters:
-    """The links between all hosts."""
-    section = configuration.network
+def conditions_of(configuration: Configuration, hosts: tuple[NodeId, ...], folder: Path) -> Conditions:
+    """Links, CPUs and disks of all hosts."""
     with blaming("network"):
-        return NetworkParameters(
-            _delay_model(configuration, hosts, folder),
-            loss=section.loss,
-            duplication=section.duplication,
-            bandwidth=section.bandwidth or (hardware.bandwidth if configuration.hardware.cpu else None),
-            grid=section.grid,
-        )
-
-
-def _delay_model(configuration: Configuration, hosts: tuple[NodeId, ...], folder: Path) -> DelayModel:
-    section = configuration.network
-    match section.model:
-        case "constant":
-            return ConstantDelay(section.delay)
-        case "uniform":
-            return UniformDelay(max(0, section.delay - section.jitter), section.delay + section.jitter)
-        case "normal":
-            return NormalDelay(section.delay, section.jitter, section.grid)
-        case "lognormal":
-            return LogNormalDelay(section.delay, section.jitter / max(1, section.delay))
-        case "matrix":
-            name = section.matrix or "aws-regions"
-            table = read_delay_table(folder / name) if name.endswith(".csv") else shipped_delay_table(name)
-            regions = section.placement or table.regions
-            placement = {host: regions[i % len(regions)] for i, host in enumerate(hosts)}
-            return table.place(hosts, placement, section.jitter * 1_000_000 // max(1, section.delay))
+        return conditions(configuration.network, configuration.hardware, hosts, folder)
 
 
 def scheduled_faults(configuration: Configuration) -> tuple[ScheduledFault, ...]:

@@ -40,17 +40,16 @@ from node.experiments.data import HomeData, Households, load_households
 from node.experiments.doubts import doubts
 from node.experiments.environment import (
     blaming,
-    hardware_profile,
+    conditions_of,
     ledger_profile,
     neighbours_of,
-    network_parameters,
     scheduled_faults,
-)  # fmt: skip
+)
 from node.experiments.plan import ChainPlan, Plan, plan_of
+from node.hardware import hardware_profile
 from node.host import Household, LedgerHost, records_of
 from node.shipped import shipped
 from node.simulated.clock import SkewedClock
-from node.simulated.disk import disk_of
 from node.simulated.effects import PowKind, ProofOfWork
 from node.simulated.machine import Boot, HostFactory
 from node.simulated.runtime import Observer, SimulatedRuntime
@@ -111,7 +110,8 @@ class Scenario:
         }
         self.verifier = verifier(crypto)
         self.profile = ledger_profile(configuration)
-        self.hardware = hardware_profile(configuration, folder)
+        with blaming("hardware", "profile"):
+            self.hardware = hardware_profile(configuration.hardware.profile, folder)
         with blaming("market"):
             self.market = self._market()
         self._households = self._read_households()
@@ -345,19 +345,18 @@ class Scenario:
 
     def runtime(self, observer: Observer) -> SimulatedRuntime:
         """The simulated runtime of all hosts, booted and not yet run."""
-        section = self.configuration.hardware
         hosts = self.hosts()
-        skew = section.clock_skew
+        skew = self.configuration.hardware.clock_skew
         skews = {host: SkewedClock(stream(self.seed, "clock", host).randint(-skew, skew)) for host in hosts if skew}
-        network = network_parameters(self.configuration, tuple(hosts), self.folder, self.hardware)
+        conditions = conditions_of(self.configuration, tuple(hosts), self.folder)
         self.proof_of_work = ProofOfWork(self._pow_kind, self.hardware.hash_rate)
         return SimulatedRuntime(
             self.seed,
             hosts,
-            network,
+            conditions.network,
             Wire(),
-            hardware=self.hardware if section.cpu else None,
-            disk=disk_of(self.hardware) if section.disk else None,
+            hardware=conditions.cpu,
+            disk=conditions.disk,
             effects={PowNeeded: self.proof_of_work},
             observer=observer,
             faults=scheduled_faults(self.configuration),

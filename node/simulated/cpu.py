@@ -1,6 +1,6 @@
 """The virtual CPU: what a host's work costs, from its hardware profile.
 
-No automaton knows that it has a CPU. The objects that do the costly things (``Signer``, ``Verifier``, ``ThresholdKey``)
+No automaton knows that it has a CPU. The objects that do the costly things (``Signer``, ``Verifier``, ``CoinKey``)
 are given to it wrapped by the host's ``CpuMeter``; executed gas is charged by whoever executes; frames and their
 bytes are charged by the machine. A turn of a host (all that waited for it, handled in one go) costs the sum; its outputs
 leave at the end of that time, rounded up to the microsecond, and the host is busy until then.
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from ledger.kernel.encoding import Digest
 from ledger.kernel.identity import PublicKey, Signature, Signer, Verifier
 from ledger.kernel.instant import Duration
-from ledger.kernel.threshold import MemberKeys, ThresholdKey
+from ledger.kernel.threshold import CoinKey, MemberKeys
 from node.hardware import OPERATIONS, PICOSECONDS, HardwareProfile, Operation
 
 PER_CENT = 100
@@ -63,13 +63,11 @@ class CpuMeter:
 
     def member_keys(self, keys: MemberKeys) -> MemberKeys:
         """The keys, each of whose operations is charged here."""
-        return (
-            MemberKeys(self.threshold_key(keys.coin), keys.signing, keys.nonces, keys.decryption) if self.runs else keys
-        )
+        return MemberKeys(self.coin_key(keys.coin), keys.signing, keys.nonces, keys.decryption) if self.runs else keys
 
-    def threshold_key(self, key: ThresholdKey) -> ThresholdKey:
+    def coin_key(self, key: CoinKey) -> CoinKey:
         """The key, each of whose operations is charged here."""
-        return MeteredThresholdKey(key, self) if self.runs else key
+        return MeteredCoinKey(key, self) if self.runs else key
 
 
 class MeteredSigner:
@@ -102,10 +100,10 @@ class MeteredVerifier:
         return self._verifier.verify(public_key, message, signature)
 
 
-class MeteredThresholdKey:
+class MeteredCoinKey:
     """Charges each share made, checked, combined."""
 
-    def __init__(self, key: ThresholdKey, meter: CpuMeter) -> None:
+    def __init__(self, key: CoinKey, meter: CpuMeter) -> None:
         self._key = key
         self._meter = meter
 

@@ -10,20 +10,15 @@ Nodes are named by their index in the network. Each sender draws from a stream o
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from math import exp
-from pathlib import Path
 from statistics import NormalDist
 from typing import Protocol
 
-from ledger.kernel.automaton import NodeId
 from ledger.kernel.encoding import Frozen
-from ledger.kernel.instant import MILLISECOND, Duration
-from ledger.kernel.rejection import Rejected
+from ledger.kernel.instant import Duration
 from ledger.kernel.rng import Stream
-from node.shipped import shipped
 
 PARTS_PER_MILLION = 1_000_000
 QUANTILE_BITS = 13
@@ -108,19 +103,26 @@ class MatrixDelay(Frozen):
     """A table of one-way delays by the region of sender and recipient; with jitter, normal in proportion to the delay."""
 
     table: tuple[tuple[Duration, ...], ...]
-    """Row: the sender's region. Column: the recipient's."""
+    """Row: the sender's region. Column: the recipient's. Of a range: its low end."""
     regions: tuple[int, ...]
     """The region of every node, by its index."""
     jitter: int = 0
     """Standard deviation in millionths of the delay (CometBFT's test networks: 50,000)."""
+    widths: tuple[tuple[Duration, ...], ...] = ()
+    """How wide each range is, in which delays are drawn as ``UniformDelay`` draws them; none: the table has no ranges."""
 
     @property
     def constant(self) -> Duration | None:
         return None
 
     def delays(self, sender: int, recipients: Sequence[int], grid: Duration, stream: Stream) -> list[Duration]:
-        row, regions = self.table[self.regions[sender]], self.regions
+        region, regions = self.regions[sender], self.regions
+        row = self.table[region]
         means = [row[regions[recipient]] for recipient in recipients]
+        if self.widths:
+            widths, draw = self.widths[region], stream.random
+            steps = [widths[regions[recipient]] // grid + 1 for recipient in recipients]
+            means = [mean + int(draw() * step) * grid for mean, step in zip(means, steps, strict=True)]
         if not self.jitter:
             return means
         jitter, bits = self.jitter, stream.getrandbits
@@ -146,70 +148,3 @@ def _normal_table(mean: Duration, deviation: Duration, low: Duration, grid: Dura
 @lru_cache(maxsize=DISTRIBUTIONS_MAX)
 def _log_normal_table(median: Duration, sigma: float, grid: Duration) -> tuple[Duration, ...]:
     return tuple([_on_grid(median * exp(sigma * z), 0, grid) for z in _deviations()])
-
-
-class DelayTable(Frozen):
-    """One-way delays among named regions."""
-
-    regions: tuple[str, ...]
-    delays: tuple[tuple[Duration, ...], ...]
-
-    def place(
-        self, nodes: Sequence[NodeId], placement: Mapping[NodeId, str] | None = None, jitter: int = 0
-    ) -> MatrixDelay:
-        """The delay model of nodes in these regions; without a placement they take the regions in turn.
-
-        Errors: ``Rejected("bad_placement", ...)``.
-        """
-        places = placement or {node: self.regions[i % len(self.regions)] for i, node in enumerate(nodes)}
-        for node in nodes:
-            if places.get(node) not in self.regions:
-                known = ", ".join(self.regions)
-                raise Rejected("bad_placement", f"{node} is in {places.get(node)!r}; one of {known} expected")
-        return MatrixDelay(self.delays, tuple(self.regions.index(places[node]) for node in nodes), jitter)
-
-
-def read_delay_table(path: Path) -> DelayTable:
-    """A CSV file of one-way milliseconds: a header row of regions, a column of the same names; lines with # are comments.
-
-    Errors: ``Rejected("bad_delay_table", ...)`` that names file, line and column.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Rejected("bad_delay_table", f"{path}: {error}") from None
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
-    rows = list(csv.reader(line for _, line in numbered))
-    if len(rows) < 2:
-        raise Rejected("bad_delay_table", f"{path}: a header row and a row per region expected")
-    regions = tuple(cell.strip() for cell in rows[0][1:])
-    if len(set(regions)) != len(regions) or [row[0].strip() for row in rows[1:]] != list(regions):
-        raise Rejected(
-            "bad_delay_table", f"{path}: the first column must name the regions of the header row in its order"
-        )
-    delays = []
-    for (number, _), row in zip(numbered[1:], rows[1:], strict=True):
-        if len(row) != len(regions) + 1:
-            raise Rejected("bad_delay_table", f"{path}:{number}: {len(row)} columns, {len(regions) + 1} expected")
-        delays.append(
-            tuple(_milliseconds(path, number, region, cell) for region, cell in zip(regions, row[1:], strict=True))
-        )
-    return DelayTable(regions, tuple(delays))
-
-
-def shipped_delay_table(name: str) -> DelayTable:
-    """The shipped table with this name."""
-    known = sorted(path.stem for path in shipped("networks").glob("*.csv"))
-    if name not in known:
-        raise Rejected("bad_delay_table", f"no table is named {name!r}; known are {', '.join(known)}")
-    return read_delay_table(shipped("networks", f"{name}.csv"))
-
-
-def _milliseconds(path: Path, line: int, region: str, cell: str) -> Duration:
-    try:
-        delay = round(float(cell) * MILLISECOND)
-    except (ValueError, OverflowError):
-        delay = -1
-    if delay < 0:
-        raise Rejected("bad_delay_table", f"{path}:{line}: column {region}: milliseconds expected, not {cell!r}")
-    return delay

@@ -4,6 +4,8 @@
 2. Peers that are to have the same packets share one bundle of them; the usual turn has one bundle.
 3. A bundle that is too large for a frame is several.
 4. Without link headers the recipients of a bundle share one frame as well.
+
+Where bundling is switched off each packet has a bundle of its own.
 """
 
 from __future__ import annotations
@@ -79,13 +81,15 @@ class Routes(dict[tuple[NodeId, ...], Route]):
 
 
 def bundled(
-    packets: Sequence[tuple[Route, Path, Value]], wire: Wire
+    packets: Sequence[tuple[Route, Path, Value]], wire: Wire, bundling: bool = True
 ) -> tuple[list[tuple[Sequence[Machine], Sequence[int], Bundle]], int]:
     """Who gets what, in the order of the first packet for each, and how many bytes were encoded (1-3)."""
     encoded = [wire.packet(path, message) for _, path, message in packets]
     first = packets[0][0]
     groups: dict[tuple[int, ...], Sequence[Machine]] = {}
-    if all(route is first for route, _, _ in packets):
+    if not bundling:
+        groups.update({(index,): route.machines for index, (route, _, _) in enumerate(packets)})
+    elif all(route is first for route, _, _ in packets):
         groups[tuple(range(len(encoded)))] = first.machines
     else:
         chosen: dict[Machine, list[int]] = {}

@@ -58,6 +58,8 @@ class NetworkParameters(Frozen):
     ordered: bool = False
     """Whether copies on one link arrive in the order in which they left."""
     overhead: int = FRAME_OVERHEAD
+    bundling: bool = True
+    """Whether what a host sends to another at one moment shares a frame; if not, each message has its own."""
 
     @property
     def loses_frames(self) -> bool:

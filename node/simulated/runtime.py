@@ -99,6 +99,7 @@ class SimulatedRuntime:
         self.counters = Counters()
         self._seed = seed
         self._wire = wire
+        self._bundling = network.bundling
         self._effects: Effects = effects or {}
         self._observer = observer
         self._sample_every = 1 if codec == "all" else SAMPLE_EVERY
@@ -263,7 +264,7 @@ class SimulatedRuntime:
 
     def _bundles(self, machine: Machine, turn: Turn) -> Bundles:
         """Line 2; encoding and sending are charged."""
-        bundles, size = bundled(turn.packets, self._wire)
+        bundles, size = bundled(turn.packets, self._wire, self._bundling)
         for peers, _, bundle in bundles:
             for (_, message), encoded in zip(bundle.packets, bundle.encoded, strict=True):
                 self.counters.note_sent(message, len(peers), len(encoded))

@@ -12,8 +12,10 @@ from node.configuration import (
     DURATION_MAX,
     Configuration,
     DataSection,
+    HardwareSection,
     HomeSection,
     MarketSection,
+    NetworkSection,
     parse_duration,
 )
 
@@ -54,6 +56,32 @@ def test_a_duration_beyond_ten_years_is_refused():
 )
 def test_the_shortest_text_is_written(duration, text):
     assert format_duration(duration) == text
+
+
+@pytest.mark.parametrize(
+    ("given_rate", "rate"),
+    [
+        (150_000, 150_000), ("150k", 150_000), (" 1G ", 10**9), ("1000", 1_000), ("1000000G", 10**15),
+        ("unlimited", "unlimited"),
+    ],
+)  # fmt: skip
+def test_a_bandwidth_is_a_number_of_bits_per_second_or_unlimited(given_rate, rate):
+    section = NetworkSection(bandwidth=given_rate)
+    assert section.bandwidth == rate
+    assert NetworkSection.model_validate(section.model_dump(mode="json")) == section
+
+
+@pytest.mark.parametrize("rate", [999, "0k", "1000001G", "fast", "1m", "1.5M", -1, 1e6, True, []])
+def test_what_is_no_bandwidth_is_refused(rate):
+    with pytest.raises(ValidationError, match="expected bits per second from 1000 to 1000000000000000, such as"):
+        NetworkSection(bandwidth=rate)
+
+
+def test_a_disk_that_is_not_named_goes_with_the_cpu():
+    switches = [(cpu, disk) for cpu in (True, False) for disk in (None, True, False)]
+    assert [HardwareSection(cpu=cpu, disk=disk).has_disk for cpu, disk in switches] == [
+        True, True, False, False, True, False,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from ledger.kernel.rejection import Rejected
-from node.hardware import OPERATIONS, read_hardware, shipped_hardware
+from node.hardware import OPERATIONS, hardware_profile, read_hardware
 from node.shipped import shipped
 
 LAPTOP = shipped("hardware", "laptop.toml").read_text()
 
 
 def test_costs_are_whole_picoseconds_per_unit_and_per_byte():
-    profile = shipped_hardware("laptop")
+    profile = hardware_profile("laptop")
     assert {operation: profile.costs[operation] for operation in ("sign", "hash", "gas")} == {
         "sign": 23_900_000,
         "hash": 2_700,
@@ -23,14 +23,14 @@ def test_costs_are_whole_picoseconds_per_unit_and_per_byte():
 
 @pytest.mark.parametrize("name", ["laptop", "raspberry-pi-4"])
 def test_every_number_of_a_shipped_profile_has_a_source(name: str):
-    profile = shipped_hardware(name)
+    profile = hardware_profile(name)
     assert set(profile.costs) == set(OPERATIONS)
     assert set(profile.sources) == {*OPERATIONS, "bandwidth", "fsync", "disk", "hashing"}
     assert all(profile.sources.values())
 
 
 def test_the_raspberry_pi_is_the_laptop_scaled_by_five():
-    laptop, raspberry = shipped_hardware("laptop"), shipped_hardware("raspberry-pi-4")
+    laptop, raspberry = hardware_profile("laptop"), hardware_profile("raspberry-pi-4")
     assert raspberry.costs == {operation: 5 * cost for operation, cost in laptop.costs.items()}
 
 
@@ -57,4 +57,4 @@ def test_a_bad_profile_is_refused_with_the_file_and_the_field(tmp_path: Path, da
 
 def test_an_unknown_profile_is_refused_with_the_known_ones():
     with pytest.raises(Rejected, match="known are laptop, raspberry-pi-4"):
-        shipped_hardware("abacus")
+        hardware_profile("abacus")

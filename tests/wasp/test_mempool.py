@@ -114,7 +114,7 @@ def test_a_shared_request_is_kept_and_not_shared_again():
 def test_what_can_not_run_is_refused_with_a_code():
     mempool = mempool_of(FakeState((2, 0, 0)))
     forged = msgspec.structs.replace(request_of(1, 0), signature=bytes(64))
-    stranger = sign_request(ModelSigner(b"stranger"), "mg1", 0, call("counter", "add", 1))
+    stranger = sign_request(ModelSigner(digest("stranger")), "mg1", 0, call("counter", "add", 1))
     cases = [
         (request_of(0, 1), "old_nonce"),
         (request_of(0, 6), "nonce_ahead"),

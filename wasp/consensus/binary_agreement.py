@@ -137,6 +137,11 @@ class BinaryAgreement(Automaton[VoteGiven | CoinLearned, AgreementMessage, BitDe
         return self._round
 
     @property
+    def rounds_taken(self) -> int:
+        """How many rounds it took until this member decided; 0 before."""
+        return 0 if self._decided_round is None else self._decided_round + 1
+
+    @property
     def status(self) -> str:
         """Where it stands, and what is waited for."""
         state = self._current

@@ -24,7 +24,7 @@ import msgspec
 from ledger.kernel.automaton import NOTHING, Automaton, Envelope, Fault, NodeId, Path, Step
 from ledger.kernel.encoding import Digest, Frozen, Value, pack
 from ledger.kernel.instant import Instant
-from ledger.kernel.threshold import ThresholdKey
+from ledger.kernel.threshold import CoinKey
 from wasp.committee import Committee
 
 COIN_SHARE_SIZE_MAX = 256
@@ -71,7 +71,7 @@ class CoinTossed(Frozen):
 class CommonCoin(Automaton[ReleaseShare, CoinShare, CoinTossed]):
     """One member's part in one value. Senders of messages are members: the owner has checked that."""
 
-    def __init__(self, path: Path, committee: Committee, key: ThresholdKey) -> None:
+    def __init__(self, path: Path, committee: Committee, key: CoinKey) -> None:
         self._path = path
         self._members = committee.members
         self._index = committee.index

@@ -86,9 +86,9 @@ class CommonSubset(CommitteeProtocol):
 
     @property
     def rounds(self) -> tuple[int, ...]:
-        """The current round of each agreement; -1 for one that has not started."""
+        """How many rounds each agreement took until this member decided in it; 0 before."""
         leaves = (self._leaves.get(self._leaf_path("agreement", j)) for j in range(self._committee.n))
-        return tuple(leaf.round if isinstance(leaf, BinaryAgreement) else -1 for leaf in leaves)
+        return tuple(leaf.rounds_taken if isinstance(leaf, BinaryAgreement) else 0 for leaf in leaves)
 
     @property
     def status(self) -> dict[str, Any]:

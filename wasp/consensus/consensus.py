@@ -195,6 +195,8 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         self._early_anchors: dict[NodeId, Transaction] = {}
         self._anchor_sent = False
         self.proposed = False
+        self.proposed_at: Instant | None = None
+        """When this member's proposal went to the protocol."""
         self.ended = False
 
     @property
@@ -280,6 +282,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
     def _maybe_propose(self, step: StepBuilder[ConsensusOutput], now: Instant) -> None:
         """Line 2."""
         if self._proposal is not None and self._preparation is not None:
+            self.proposed_at = now
             payload = encode(MemberProposal(self._proposal, self._preparation))
             self._absorb_protocol(step, self.protocol.handle_input(Propose(payload), now), now)
 

@@ -52,6 +52,11 @@ def test_dealt_keys_are_the_same_for_the_same_label_and_seed_and_differ_otherwis
     assert deal_signer(kind, 1, "home1").public_key == keys[0]
 
 
+@given(st.integers(0, 2**64 - 1), st.text(max_size=9))
+def test_the_two_kinds_have_the_same_keys(seed, label):
+    assert deal_signer("real", seed, label).public_key == deal_signer("model", seed, label).public_key
+
+
 def test_the_two_kinds_do_not_verify_each_other():
     real, model = deal_signer("real", 1, "home1"), deal_signer("model", 1, "home1")
     assert RealVerifier().verify(model.public_key, b"m", model.sign(b"m")) is False

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from ledger.kernel.coin_key import deal_coin_keys
 from ledger.kernel.identity import deal_signer, verifier
-from ledger.kernel.threshold import deal_threshold_keys
 from node.simulated.cpu import CpuMeter
 from tests.harness.simulation import toy_profile
 
@@ -35,10 +35,10 @@ def test_wrapped_keys_do_the_same_and_charge_for_it():
     assert (meter.charged["sign"], meter.charged["verify"], meter.charged["hash"]) == (1, 2, 14)
 
 
-def test_a_wrapped_threshold_key_does_the_same_and_charges_for_it():
+def test_a_wrapped_coin_key_does_the_same_and_charges_for_it():
     meter = CpuMeter(toy_profile(sign=1))
-    keys = deal_threshold_keys(1, "c", 4, 2)
-    key = meter.threshold_key(keys[0])
+    keys = deal_coin_keys("model", 1, "c", 4, 2)
+    key = meter.coin_key(keys[0])
     shares = {0: key.share(b"sid"), 1: keys[1].share(b"sid")}
     assert shares[0] == keys[0].share(b"sid")
     assert key.threshold == 2

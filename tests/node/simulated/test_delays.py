@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
 from statistics import NormalDist, fmean, median, pstdev
 
 import pytest
 
-from ledger.kernel.automaton import NodeId
-from ledger.kernel.rejection import Rejected
 from ledger.kernel.rng import stream
 from node.simulated.delays import (
     ConstantDelay,
@@ -14,8 +11,6 @@ from node.simulated.delays import (
     MatrixDelay,
     NormalDelay,
     UniformDelay,
-    read_delay_table,
-    shipped_delay_table,
 )
 
 GRID = 100
@@ -76,45 +71,10 @@ def test_the_jitter_of_a_matrix_is_in_proportion_to_the_delay():
     assert abs(pstdev(delays) - 5_000) < 150
 
 
-def test_the_regions_of_aws_are_shipped():
-    table = shipped_delay_table("aws-regions")
-    assert len(table.regions) == 13
-    there = table.delays[table.regions.index("S_Paulo")][table.regions.index("Sydney")]
-    back = table.delays[table.regions.index("Sydney")][table.regions.index("Seoul")]
-    assert (there, back) == (155_000, 69_000)
-    assert all(table.delays[place][place] == 0 for place in range(13))
-
-
-def test_nodes_without_a_placement_take_the_regions_in_turn():
-    table = shipped_delay_table("aws-regions")
-    nodes = [NodeId(f"n{place}") for place in range(15)]
-    assert table.place(nodes).regions == (*range(13), 0, 1)
-    assert table.place(nodes[:2], {nodes[0]: "Tokyo", nodes[1]: "London"}).regions == (8, 3)
-    with pytest.raises(Rejected, match="n0 is in 'Atlantis'"):
-        table.place(nodes[:1], {nodes[0]: "Atlantis"})
-
-
-@pytest.mark.parametrize(
-    ("text", "detail"),
-    [
-        ("", "a header row and a row per region expected"),
-        ("x,a,b\na,0,1\nc,1,0\n", "the first column must name the regions"),
-        ("# comment\nx,a,b\na,0,1\nb,1\n", ":4: 2 columns, 3 expected"),
-        ("x,a,b\na,0,fast\nb,1,0\n", ":2: column b: milliseconds expected, not 'fast'"),
-        ("x,a,b\na,0,1\nb,-1,0\n", ":3: column a: milliseconds expected, not '-1'"),
-        ("x,a,b\na,0,nan\nb,1,0\n", ":2: column b: milliseconds expected, not 'nan'"),
-    ],
-)
-def test_a_bad_table_is_refused_with_line_and_column(tmp_path: Path, text: str, detail: str):
-    path = tmp_path / "mine.csv"
-    path.write_text(text)
-    with pytest.raises(Rejected) as refusal:
-        read_delay_table(path)
-    assert refusal.value.detail.startswith(str(path))
-    assert detail in refusal.value.detail
-
-
-def test_fractions_of_milliseconds_are_whole_microseconds(tmp_path: Path):
-    path = tmp_path / "mine.csv"
-    path.write_text("x, a\na, 0.5\n")
-    assert read_delay_table(path).delays == ((500,),)
+def test_a_range_of_a_matrix_draws_every_grid_point_equally_often_and_only_there():
+    model = MatrixDelay(((1_000, 7_000),), regions=(0, 1), widths=((300, 0),))
+    delays = [model.delays(0, (0, 1), GRID, stream(1, "range", number)) for number in range(4_000)]
+    counts = [sum(to_self == delay for to_self, _ in delays) for delay in (1_000, 1_100, 1_200, 1_300)]
+    assert sum(counts) == 4_000
+    assert all(abs(count - 1_000) < 5 * (4_000 * 0.25 * 0.75) ** 0.5 for count in counts)
+    assert {away for _, away in delays} == {7_000}

@@ -6,7 +6,7 @@ import sys
 
 from ledger.kernel.automaton import NodeId
 from node.simulated.clock import SkewedClock
-from node.simulated.delays import shipped_delay_table
+from node.simulated.delay_tables import delay_table
 from node.simulated.disk import DiskParameters
 from node.simulated.faults import Crash, Heal, LinkChange, Partition, Pause, Restart
 from node.simulated.network import NetworkParameters
@@ -18,7 +18,7 @@ NODES = names(5)
 
 def eventful_run(seed: int) -> tuple[str, Log]:
     """Everything that draws, waits or fails, in one run."""
-    delay = shipped_delay_table("aws-regions").place(NODES, jitter=50_000)
+    delay = delay_table("aws-regions").place(NODES, jitter=50_000)
     runtime, log = simulate(
         len(NODES),
         network=NetworkParameters(delay, loss=0.1, duplication=0.1, bandwidth=1_000_000),

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ledger.kernel.automaton import NodeId
-from node.simulated.delays import UniformDelay, shipped_delay_table
+from node.simulated.delay_tables import delay_table
+from node.simulated.delays import UniformDelay
 from node.simulated.faults import Crash, Heal, Partition
 from node.simulated.machine import Boot
 from node.simulated.network import NetworkParameters, constant_network
@@ -57,7 +58,7 @@ def test_a_common_subset_of_n_takes_five_delays_and_with_f_down_eleven(n: int):
 def test_a_common_subset_is_decided_alike_over_a_lossy_wide_network_with_a_partition(seed: int):
     n = 5
     nodes = [NodeId(f"m{index}") for index in range(n)]
-    delay = shipped_delay_table("aws-regions").place(nodes, jitter=50_000)
+    delay = delay_table("aws-regions").place(nodes, jitter=50_000)
     network = NetworkParameters(delay, loss=0.2, duplication=0.2, bandwidth=10_000_000)
     faults = (Partition(100_000, (tuple(nodes[:3]), tuple(nodes[3:]))), Heal(3_000_000))
     runtime, log = common_subset(n, network, seed, faults=faults, hardware=toy_profile(frame=50_000_000))

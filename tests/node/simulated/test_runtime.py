@@ -11,7 +11,7 @@ from ledger.kernel.encoding import Frozen
 from ledger.kernel.identity import deal_signer
 from ledger.kernel.instant import Instant
 from node.simulated.clock import SkewedClock
-from node.simulated.delays import UniformDelay
+from node.simulated.delays import ConstantDelay, UniformDelay
 from node.simulated.disk import DiskParameters
 from node.simulated.effects import Effect
 from node.simulated.machine import HostFailed
@@ -84,6 +84,21 @@ def test_all_for_one_peer_at_one_time_is_one_frame_in_order():
     assert (runtime.counters.frames, runtime.counters.messages) == (2, 5)
     packets = [TOY_WIRE.packet(PATH, ToyPong(number)) for number in range(4)]
     assert runtime.counters.bytes == len(TOY_WIRE.frame(None, packets)) + len(TOY_WIRE.frame(None, packets[3:]))
+
+
+def test_without_bundling_every_message_to_a_peer_is_a_frame():
+    runtime, log = simulate(3, network=NetworkParameters(ConstantDelay(D), bundling=False))
+    for number in range(3):
+        runtime.inject(A, Say((B,), ToyPong(number)))
+    runtime.inject(A, Say((B, C), ToyPong(3)))
+    runtime.run_until_idle(FOREVER)
+    assert [heard for _, heard in log.heard(B)] == [ToyPong(number) for number in range(4)]
+    assert [heard for _, heard in log.heard(C)] == [ToyPong(3)]
+    assert (runtime.counters.frames, runtime.counters.messages) == (5, 5)
+    assert runtime.counters.bytes == sum(
+        copies * len(TOY_WIRE.frame(None, [TOY_WIRE.packet(PATH, ToyPong(number))]))
+        for number, copies in enumerate((1, 1, 1, 2))
+    )
 
 
 def test_packets_that_are_too_many_for_one_frame_go_in_several():

@@ -12,8 +12,9 @@ from ledger.kernel.quorum import correct_majority, intersecting, max_faulty, som
 class Committee:
     """The members of a chain, fixed in number and order.
 
-    ``members`` are hosts' names, ``public_keys`` stand in the same order, ``group_key`` is the key that they share. A member's *index* is its place; votes are
-    counted as bit masks of indices. ``f`` is the largest number of faulty members that the protocols survive.
+    ``members`` are hosts' names, ``public_keys`` stand in the same order; they share ``group_key``. A member's *index*
+    is its place; votes are counted as bit masks of indices. ``f`` is the largest number of faulty members that the protocols
+    survive.
     """
 
     def __init__(self, members: Sequence[NodeId], public_keys: Sequence[PublicKey], group_key: PublicKey) -> None:

@@ -23,7 +23,7 @@ from wasp.committee_log import CommitteeLogMessage
 from wasp.consensus.binary_agreement import AgreementMessage
 from wasp.consensus.common_coin import CoinShare
 from wasp.consensus.consensus import SignedAnchor
-from wasp.consensus.nonce_signature import PartialSignature
+from wasp.consensus.nonce_signature import PartialNonceSignature
 from wasp.consensus.reliable_broadcast import BroadcastMessage
 from wasp.mempool import MempoolMessage
 
@@ -49,7 +49,7 @@ MESSAGE_PARTS = tuple(
         ("reliable broadcast of proposals", BroadcastMessage),
         ("binary agreement on each proposal", AgreementMessage),
         ("common coin", CoinShare),
-        ("distributed signature of anchors", PartialSignature | SignedAnchor),
+        ("distributed signature of anchors", PartialNonceSignature | SignedAnchor),
         ("committee log, which index is next", CommitteeLogMessage),
         ("mempool, requests within a committee", MempoolMessage),
         ("catching up with a chain", ViewMessage),

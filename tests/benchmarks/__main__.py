@@ -1,22 +1,23 @@
 """Rates per CPU second: ``python -m tests.benchmarks [AREA ...] [--json]``.
 
 CPU time and not wall-clock time, and the best of a few rounds: what else runs on the machine disturbs it little.
-A new area is one module with a tuple ``BENCHMARKS``, named in ``AREAS``.
+A new area is one module, named in ``AREAS``. The area ``runtime`` has long runs, and their memory: it takes minutes.
 """
 
 import argparse
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from tests.benchmarks import consensus, execution, kernel, runtime
-from tests.benchmarks.rate import Benchmark, rate_of
+from tests.benchmarks.rate import Result, results_of
 
-AREAS: dict[str, Sequence[Benchmark]] = {
-    "kernel": kernel.BENCHMARKS,
-    "consensus": consensus.BENCHMARKS,
-    "execution": execution.BENCHMARKS,
-    "runtime": runtime.BENCHMARKS,
+AREAS: dict[str, Callable[[], Iterator[Result]]] = {
+    "kernel": partial(results_of, kernel.BENCHMARKS),
+    "consensus": partial(results_of, consensus.BENCHMARKS),
+    "execution": partial(results_of, execution.BENCHMARKS),
+    "runtime": runtime.results,
 }
 
 
@@ -33,10 +34,13 @@ def main() -> None:
         print(f"per CPU second, Python {platform.python_version()}")
     for area in arguments.areas or AREAS:
         rates[area] = {}
-        for benchmark in AREAS[area]:
-            rate = rates[area][benchmark.name] = round(rate_of(benchmark))
+        for result in AREAS[area]():
+            rate = rates[area][result.name] = round(result.value)
+            if result.peak_megabytes is not None:
+                rates[area][f"{result.name}, peak MB"] = result.peak_megabytes
             if not arguments.json:
-                print(f"{area:<10} {benchmark.name:<44} {rate:>12,} {benchmark.unit}", flush=True)
+                peak = "" if result.peak_megabytes is None else f", {result.peak_megabytes} MB"
+                print(f"{area:<10} {result.name:<44} {rate:>12,} {result.unit}{peak}", flush=True)
     if arguments.json:
         print(json.dumps(rates, indent=2))
 

@@ -1,7 +1,7 @@
 """What a benchmark is, and how its rate is measured."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 ROUNDS = 3
@@ -16,6 +16,23 @@ class Benchmark:
     name: str
     unit: str
     prepare: Callable[[], Callable[[], int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line of what is printed."""
+
+    name: str
+    value: float
+    unit: str
+    peak_megabytes: int | None = None
+    """Memory at its peak, of work that had a process of its own."""
+
+
+def results_of(benchmarks: Sequence[Benchmark]) -> Iterator[Result]:
+    """The rates of these benchmarks."""
+    for benchmark in benchmarks:
+        yield Result(benchmark.name, rate_of(benchmark), benchmark.unit)
 
 
 def rate_of(benchmark: Benchmark) -> float:

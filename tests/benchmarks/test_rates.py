@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.benchmarks.__main__ import AREAS
+from tests.benchmarks import consensus, execution, kernel, runtime
 from tests.benchmarks.rate import Benchmark, repeated
 
-ALL = [benchmark for benchmarks in AREAS.values() for benchmark in benchmarks]
+ALL = (*kernel.BENCHMARKS, *consensus.BENCHMARKS, *execution.BENCHMARKS)
 
 
 @pytest.mark.parametrize("benchmark", ALL, ids=lambda benchmark: benchmark.name)
@@ -16,3 +16,11 @@ def test_a_benchmark_does_its_work_and_counts_it(benchmark: Benchmark):
 def test_repeated_work_is_counted_by_its_repetitions():
     calls: list[int] = []
     assert repeated(lambda: calls.append(1), 7)() == len(calls) == 7
+
+
+@pytest.mark.parametrize("network", runtime.NETWORKS)
+@pytest.mark.parametrize("protocol", ["all to all", "wasp"])
+def test_a_run_goes_on_until_it_has_handled_enough_messages(protocol: str, network: str):
+    measured = runtime.run(protocol, network, 4, messages_min=2_000)
+    assert 2_000 <= measured.messages < 4_000
+    assert measured.rate > 0 and measured.peak_megabytes > 0

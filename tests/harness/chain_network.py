@@ -32,7 +32,6 @@ from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rng import stream
 from ledger.output import AnchorOutput, BasicOutput, ChainAddress, Expiration, OutputId, SenderFeature, chain_id
 from ledger.transaction import Transaction
-from wasp.signed_anchor import committee_address
 from wasp.chain import Chain
 from wasp.chain_block import state_metadata_of
 from wasp.chain_interface import (
@@ -50,6 +49,7 @@ from wasp.core_contracts.accounts import total_of
 from wasp.mempool import MempoolMessage, SubmitRequest
 from wasp.publishing import PublicationNeeded
 from wasp.request import CrossChainMessage, MessageId, OffLedgerRequest, call, sign_request
+from wasp.signed_anchor import committee_address
 from wasp.vm.contract import Contract, Due
 from wasp.vm.execution import execute
 from wasp.vm.genesis import genesis, genesis_block

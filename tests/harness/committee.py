@@ -1,4 +1,4 @@
-"""A committee with keys of model crypto, and its members' instances."""
+"""A committee with keys of either kind of crypto, and its members' instances."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ledger.kernel.automaton import NodeId
-from ledger.kernel.identity import Signature, Signer, deal_signer, verifier
+from ledger.kernel.identity import CryptoKind, Signature, Signer, deal_signer, verifier
 from ledger.kernel.key_dealer import deal_member_keys
 from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rng import stream
@@ -21,14 +21,14 @@ CHAIN = "mg1"
 class DealtCommittee:
     """The committee of n members "m0", "m1", ..., and all their secrets."""
 
-    def __init__(self, n: int, seed: int = 1) -> None:
+    def __init__(self, n: int, seed: int = 1, kind: CryptoKind = "model") -> None:
         self.members = tuple(NodeId(f"m{index}") for index in range(n))
-        self.signers: dict[NodeId, Signer] = {me: deal_signer("model", seed, me) for me in self.members}
-        keys = deal_member_keys("model", seed, CHAIN, n, max_faulty(n))
+        self.signers: dict[NodeId, Signer] = {me: deal_signer(kind, seed, me) for me in self.members}
+        keys = deal_member_keys(kind, seed, CHAIN, n, max_faulty(n))
         public_keys = [self.signers[me].public_key for me in self.members]
         self.committee = Committee(self.members, public_keys, keys[0].signing.group_key)
         self.keys: dict[NodeId, MemberKeys] = dict(zip(self.members, keys, strict=True))
-        self.verifier = verifier("model")
+        self.verifier = verifier(kind)
 
     def membership(self, me: NodeId, log_index: int = 1) -> Membership:
         """A member's place in one instance."""

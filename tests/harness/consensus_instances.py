@@ -13,7 +13,7 @@ from ledger.output import AnchorOutput, KeyAddress, OutputId, chain_id
 from ledger.transaction import Essence
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_checks import LIES, Liars, adversary, faulty_members
-from tests.harness.virtual_network import VirtualNetwork
+from tests.harness.virtual_network import TimedNetwork, VirtualNetwork
 from wasp.consensus import batch_proposal
 from wasp.consensus.batch_proposal import Aggregate, AnchorReference, Batch, BatchProposal, MemberProposal
 from wasp.consensus.byzantine import Gossiping, Lying
@@ -23,14 +23,15 @@ from wasp.consensus.consensus import (
     ConsensusMessage,
     ExecutionNeeded,
     IndexSkipped,
+    OpenInstance,
     OthersProposed,
     ProposeBatch,
     RequestsDelivered,
     RequestsNeeded,
 )
 from wasp.consensus.reliable_broadcast import Initial
-from wasp.signed_anchor import is_signed_anchor
 from wasp.request import OffLedgerRequest, RequestId, call, sign_request
+from wasp.signed_anchor import is_signed_anchor
 
 CONSENSUS_CODEC: Codec[Any] = Codec(ConsensusMessage)
 BASE = AnchorReference(OutputId(digest("base"), 0), 7)
@@ -67,6 +68,12 @@ def propose(time: int = 1_000, base: AnchorReference | None = BASE, requests: in
     return ProposeBatch(BatchProposal(base, time, tuple(request.id for request in REQUESTS[:requests])))
 
 
+def take_part(network: VirtualNetwork | TimedNetwork, me: NodeId, proposal: ProposeBatch) -> None:
+    """The member opens the instance, and proposes."""
+    network.give(me, OpenInstance())
+    network.give(me, proposal)
+
+
 def check_instance(n: int, liars: Liars, seed: int) -> None:
     """All correct members end with one anchor, signed by n - f members, whatever the faulty ones do."""
     dealt = DealtCommittee(n)
@@ -80,7 +87,7 @@ def check_instance(n: int, liars: Liars, seed: int) -> None:
             nodes[me] = Lying(nodes[me], me, *LIES[liars])
     network = VirtualNetwork(nodes, CONSENSUS_CODEC, adversary(dealt.members, seed), faulty, Owner())
     for place, me in enumerate(dealt.members):
-        network.give(me, propose(time=1_000 * place))
+        take_part(network, me, propose(time=1_000 * place))
     network.run()
     ends = {me: network.outputs_of(me, AnchorSigned, IndexSkipped) for me in network.correct}
     assert all(len(end) == 1 and isinstance(end[0], AnchorSigned) for end in ends.values()), f"termination: {ends}"

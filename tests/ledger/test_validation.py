@@ -5,10 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ledger.kernel.encoding import Codec, encode
 from ledger.kernel.identity import verifier
 from ledger.kernel.rejection import Rejected
-from ledger.output import AnchorOutput, BasicOutput, ChainAddress, Expiration, OutputId, SenderFeature
+from ledger.output import BasicOutput, ChainAddress, Expiration, OutputId, SenderFeature
 from ledger.transaction import Essence, SignatureUnlock, Transaction
 from ledger.validation import check_form, validate
 from tests.harness.payments import (

@@ -12,9 +12,7 @@ TIMES = PublicationTimes(publish_delay=2 * SECOND, reattach_after=20 * SECOND)
 
 
 def anchor(index):
-    output = AnchorOutput(
-        1, CHAIN, index, encode(StateCommitment(bytes(32), bytes(32))), KeyAddress(bytes(32))
-    )
+    output = AnchorOutput(1, CHAIN, index, encode(StateCommitment(bytes(32), bytes(32))), KeyAddress(bytes(32)))
     essence = Essence("net", index, (OutputId(digest("base", index), 0),), (output,))
     made = anchor_made_by(Transaction(essence, (SignatureUnlock(bytes(64)),)), CHAIN)
     assert made is not None

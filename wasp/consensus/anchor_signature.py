@@ -26,7 +26,10 @@ class PrepareSignature(Frozen):
 
 
 class SignMessage(Frozen):
-    """Input, once: the digest that this member agrees to; the decided proposals' preparations by rising member index."""
+    """Input, once: the digest that this member agrees to; the decided proposals' preparations by rising member index.
+
+    Of every decided proposal there is one, empty for a proposal that can't be decoded: who said nothing sensible counts too.
+    """
 
     digest: Digest
     preparations: tuple[tuple[int, bytes], ...]

@@ -54,7 +54,7 @@ class BatchProposal(Value):
 
 
 class MemberProposal(Value):
-    """What a member proposes to the committee's protocol: the batch, and what it has prepared for the signature of the anchor."""
+    """What a member proposes to the committee's protocol: the batch, and what it has prepared for the anchor's signature."""
 
     batch: BatchProposal
     preparation: Annotated[bytes, msgspec.Meta(max_length=PREPARATION_SIZE_MAX)]

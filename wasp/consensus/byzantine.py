@@ -16,11 +16,14 @@ from typing import Any, TypeAlias
 
 from ledger.kernel.automaton import NOTHING, Automaton, Envelope, NodeId, Path, Step
 from ledger.kernel.encoding import Value
+from ledger.kernel.group import SCALAR_SIZE
 from ledger.kernel.instant import Instant
+from ledger.kernel.nonce_key import IMPLICATION_SIZE
 from ledger.kernel.rng import Stream
 from wasp.consensus.binary_agreement import Aux, BVal, Done
 from wasp.consensus.common_coin import CoinShare
-from wasp.consensus.nonce_signature import PartialSignature
+from wasp.consensus.nonce_sharing import Implicate, Recover, SharingOk, SharingReady
+from wasp.consensus.nonce_signature import PartialNonceSignature
 from wasp.consensus.reliable_broadcast import Echo, Initial, Ready
 
 Lie: TypeAlias = Callable[[Envelope], Sequence[Envelope]]
@@ -103,11 +106,20 @@ def bad_shares(envelope: Envelope) -> Sequence[Envelope]:
         case CoinShare():
             share = CoinShare(_flipped(envelope.message.share))
             return (Envelope(envelope.recipients, envelope.path, share),)
-        case PartialSignature():
-            signature = PartialSignature(envelope.message.digest, _flipped(envelope.message.signature))
-            return (Envelope(envelope.recipients, envelope.path, signature),)
+        case PartialNonceSignature():
+            partial = PartialNonceSignature(envelope.message.digest, _flipped(envelope.message.partial))
+            return (Envelope(envelope.recipients, envelope.path, partial),)
+        case Recover():
+            return (Envelope(envelope.recipients, envelope.path, Recover(_flipped(envelope.message.share))),)
         case _:
             return (envelope,)
+
+
+def false_implicator(envelope: Envelope) -> Sequence[Envelope]:
+    """Says of every good share of a nonce that it is bad."""
+    if not isinstance(envelope.message, SharingOk):
+        return (envelope,)
+    return (Envelope(envelope.recipients, envelope.path, Implicate(bytes(IMPLICATION_SIZE))),)
 
 
 def forged(payload: bytes) -> bytes:
@@ -136,10 +148,18 @@ class Gossiping(Automaton[Any, Any, Any]):
 
     tellings_max = 3
 
-    def __init__(self, me: NodeId, members: Sequence[NodeId], rng: Stream, own_broadcasts: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        me: NodeId,
+        members: Sequence[NodeId],
+        rng: Stream,
+        own_broadcasts: Sequence[Path],
+        payload: bytes = b"true",
+    ) -> None:
         self._others = tuple(member for member in members if member != me)
         self._rng = rng
         self._own_broadcasts = tuple(own_broadcasts)
+        self._payload = payload
         self._payloads: dict[Path, list[bytes]] = {}
         self._tellings: dict[tuple[Path, int], int] = {}
 
@@ -147,7 +167,7 @@ class Gossiping(Automaton[Any, Any, Any]):
         """Propose, whatever the input is."""
         said: list[Envelope] = []
         for path in self._own_broadcasts:
-            versions = self._payloads.setdefault(path, [b"true", b"forged"])
+            versions = self._payloads.setdefault(path, [self._payload, forged(self._payload)])
             told = [other for other in self._others if self._rng.random() < 0.8]
             said.extend(Envelope((other,), path, Initial(self._rng.choice(versions))) for other in told)
         return Step(messages=said)
@@ -161,6 +181,10 @@ class Gossiping(Automaton[Any, Any, Any]):
                 return self._tell(path, message.round, lambda: self._agreement_votes(message.round))
             case CoinShare():
                 return self._tell(path, 0, lambda: [CoinShare(_flipped(message.share))])
+            case SharingOk() | SharingReady() | Implicate() | Recover():
+                return self._tell(path, 1, self._sharing_votes)
+            case PartialNonceSignature():
+                return self._tell(path, 0, lambda: [PartialNonceSignature(message.digest, _flipped(message.partial))])
             case _:
                 return NOTHING
 
@@ -177,4 +201,13 @@ class Gossiping(Automaton[Any, Any, Any]):
 
     def _agreement_votes(self, round: int) -> list[Value]:
         votes: list[Value] = [BVal(round, False), BVal(round, True), Aux(round, self._rng.random() < 0.5), Done(0)]
+        return [vote for vote in votes if self._rng.random() < 0.4]
+
+    def _sharing_votes(self) -> list[Value]:
+        votes: list[Value] = [
+            SharingOk(),
+            SharingReady(),
+            Implicate(bytes(IMPLICATION_SIZE)),
+            Recover(bytes(SCALAR_SIZE)),
+        ]
         return [vote for vote in votes if self._rng.random() < 0.4]

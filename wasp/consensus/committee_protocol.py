@@ -58,6 +58,11 @@ class CommitteeProtocol(Automaton[Propose, Any, ProtocolOutput]):
 
     @property
     @abstractmethod
+    def rounds(self) -> tuple[int, ...]:
+        """How many rounds each agreement took until this member decided in it, 0 before; how many views leaders had."""
+
+    @property
+    @abstractmethod
     def terminated(self) -> bool:
         """Whether this member will start nothing more here by itself."""
 

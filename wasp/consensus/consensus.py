@@ -38,8 +38,8 @@ from wasp.consensus.anchor_signature import (
     AnchorSignature,
     MessageSigned,
     PrepareSignature,
-    SignaturePrepared,
     SignatureOutput,
+    SignaturePrepared,
     SignMessage,
 )
 from wasp.consensus.batch_proposal import (
@@ -230,9 +230,9 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
 
     def handle_timer(self, now: Instant) -> Step[ConsensusOutput]:
         step: StepBuilder[ConsensusOutput] = StepBuilder()
-        if self._is_due(self.protocol.deadline, now):
+        if _is_due(self.protocol.deadline, now):
             self._absorb_protocol(step, self.protocol.handle_timer(now), now)
-        if not self.ended and self._is_due(self.signature.deadline, now):
+        if not self.ended and _is_due(self.signature.deadline, now):
             self._absorb_signature(step, self.signature.handle_timer(now), now)
         return step.build()
 
@@ -257,15 +257,17 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         if sender not in self._committee.index:
             return Step(faults=(Fault(sender, "not_a_member", path),))
         leaf = path[2] if len(path) > 2 else None
-        child: Step[Any]
+        automaton: Automaton[Any, Any, Any]
+        absorb: Callable[[StepBuilder[ConsensusOutput], Step[Any], Instant], None]
         if leaf == "signature":
-            child, absorb = self.signature.handle_message(sender, path, message, now), self._absorb_signature
+            automaton, absorb = self.signature, self._absorb_signature
         elif path == self._entropy_path:
-            child, absorb = self._entropy.handle_message(sender, path, message, now), self._absorb_entropy
+            automaton, absorb = self._entropy, self._absorb_entropy
         elif path == self._anchor_path:
             return self._handle_anchor_message(sender, message)
         else:
-            child, absorb = self.protocol.handle_message(sender, path, message, now), self._absorb_protocol
+            automaton, absorb = self.protocol, self._absorb_protocol
+        child: Step[Any] = automaton.handle_message(sender, path, message, now)
         if not child.outputs:
             return child
         step: StepBuilder[ConsensusOutput] = StepBuilder()
@@ -299,7 +301,9 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
     ) -> None:
         """Lines 3 and 4."""
         proposals = decode_proposals(decided.proposals)
-        self._preparations = tuple([(member, proposal.preparation) for member, proposal in proposals.items()])
+        self._preparations = tuple(
+            [(member, proposals[member].preparation if member in proposals else b"") for member, _ in decided.proposals]
+        )
         batch = aggregate({member: proposal.batch for member, proposal in proposals.items()}, self._committee.f)
         if isinstance(batch, NoBatch):
             self._end_with(step, IndexSkipped(self._log_index, batch.reason))
@@ -344,9 +348,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         sign = SignMessage(input.essence.id, self._preparations)
         self._absorb_signature(step, self.signature.handle_input(sign, now), now)
 
-    def _absorb_signature(
-        self, step: StepBuilder[ConsensusOutput], child: Step[SignatureOutput], now: Instant
-    ) -> None:
+    def _absorb_signature(self, step: StepBuilder[ConsensusOutput], child: Step[SignatureOutput], now: Instant) -> None:
         """Lines 2 and 7."""
         for output in step.add(child):
             match output:
@@ -401,3 +403,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         if not self.ended:
             self.ended = True
             step.outputs.append(output)
+
+
+def _is_due(deadline: Instant | None, now: Instant) -> bool:
+    return deadline is not None and deadline <= now

@@ -11,16 +11,17 @@ from ledger.kernel.encoding import digest, encode
 from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rejection import Rejected
 from ledger.output import OutputId
-from tests.harness.consensus_instances import aggregate_of, BASE, decided
+from tests.harness.consensus_instances import BASE, aggregate_of, decided
 from wasp.consensus.batch_proposal import (
+    PREPARATION_SIZE_MAX,
     PROPOSAL_CODEC,
     PROPOSAL_SIZE_MAX,
     REQUESTS_MAX,
     AnchorReference,
     Batch,
     BatchProposal,
+    MemberProposal,
     NoBatch,
-
 )
 
 IDS = [digest("request", number) for number in range(5)]
@@ -32,7 +33,7 @@ proposals = st.builds(
     time=st.integers(0, 1_000),
     requests=st.lists(st.sampled_from(IDS), max_size=6).map(tuple),
 )
-payloads = proposals.map(encode) | st.binary(max_size=20)
+payloads = proposals.map(lambda proposal: encode(MemberProposal(proposal, b""))) | st.binary(max_size=20)
 committees = st.integers(4, 10).flatmap(
     lambda n: st.tuples(st.just(n), st.lists(payloads, min_size=n - max_faulty(n), max_size=n))
 )
@@ -40,7 +41,7 @@ committees = st.integers(4, 10).flatmap(
 
 def decoded(payload: bytes) -> BatchProposal | None:
     try:
-        return PROPOSAL_CODEC.decode(payload)
+        return PROPOSAL_CODEC.decode(payload).batch
     except Rejected:
         return None
 
@@ -118,7 +119,8 @@ def test_a_request_named_twice_by_one_member_counts_once():
 
 
 def test_the_largest_proposal_fits_into_its_limit():
-    largest = BatchProposal(BASE, 2**62, tuple(digest("request", number) for number in range(REQUESTS_MAX)))
+    batch = BatchProposal(BASE, 2**62, tuple(digest("request", number) for number in range(REQUESTS_MAX)))
+    largest = MemberProposal(batch, bytes(PREPARATION_SIZE_MAX))
     data = encode(largest)
     assert len(data) <= PROPOSAL_SIZE_MAX
     assert PROPOSAL_CODEC.decode(data) == largest

@@ -15,7 +15,7 @@ from wasp.consensus.batch_proposal import Batch
 from wasp.consensus.binary_agreement import Aux, BVal, Done
 from wasp.consensus.common_coin import COIN_SHARE_SIZE_MAX, CoinShare
 from wasp.consensus.consensus import SignedAnchor
-from wasp.consensus.nonce_signature import PartialSignature
+from wasp.consensus.nonce_signature import PartialNonceSignature
 from wasp.consensus.reliable_broadcast import Echo, Initial, Ready
 from wasp.signed_anchor import anchor_transaction
 
@@ -28,7 +28,7 @@ messages = st.one_of(
     *(st.builds(kind, rounds, st.booleans()) for kind in (BVal, Aux)),
     st.builds(Done, rounds),
     st.builds(CoinShare, st.binary(max_size=COIN_SHARE_SIZE_MAX)),
-    st.builds(PartialSignature, st.binary(min_size=32, max_size=32), st.binary(min_size=64, max_size=64)),
+    st.builds(PartialNonceSignature, st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32)),
     st.just(SignedAnchor(ANCHOR)),
 )
 

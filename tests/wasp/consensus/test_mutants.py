@@ -16,15 +16,12 @@ import pytest
 from tests.harness import consensus_checks as checks
 from tests.harness.consensus_instances import (
     check_aggregation,
-    check_instance,
     check_joining,
-    check_signature_quorum,
 )
-from wasp.consensus import batch_proposal, distributed_signature
+from wasp.consensus import batch_proposal
 from wasp.consensus.binary_agreement import BinaryAgreement
 from wasp.consensus.common_coin import CommonCoin
 from wasp.consensus.common_subset import CommonSubset
-from wasp.consensus.distributed_signature import DistributedSignature
 from wasp.consensus.reliable_broadcast import ReliableBroadcast
 
 SEEDS = 400
@@ -92,10 +89,6 @@ MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (CommonCoin, "_threshold", +1, checks.check_coin, "liveness"),
     (CommonSubset, "_subset_quorum", -1, swarm(checks.check_subset, 4, FORCED), "size"),
     (CommonSubset, "_subset_quorum", +1, swarm(checks.check_subset, 4, "silent"), "termination"),
-    (DistributedSignature, "_signature_quorum", -1, swarm(check_instance, 4, FORCED, seeds=50), "signatures"),
-    (DistributedSignature, "_signature_quorum", +1, swarm(check_instance, 4, "silent", seeds=50), "termination"),
-    (distributed_signature, "signature_quorum", -1, check_signature_quorum, "too few"),
-    (distributed_signature, "signature_quorum", +1, check_signature_quorum, "enough"),
     (CommonSubset, "_join_quorum", -1, check_joining, "too early"),
     (CommonSubset, "_join_quorum", +1, check_joining, "too late"),
     (batch_proposal, "base_quorum", -1, check_aggregation, "a base that only liars know"),

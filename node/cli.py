@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -95,6 +95,78 @@ def check(configuration: Path, seed: int | None, overrides: tuple[str, ...], tra
         for warning in scenario.warnings:
             _warn(warning)
         _print(plan_text(scenario))
+
+
+@main.command(
+    epilog="Exit codes: 0 done; 1 blocks were not decided, or agreement is broken; 2 the command is unusable. "
+    "Times in the results are whole microseconds of virtual time."
+)
+@click.option("--protocol", metavar="NAME", help="How the committee agrees [wasp].")
+@click.option("--nodes", metavar="N", help="Members of the committee [4].")
+@click.option("--silent", metavar="K", help="So many of them, the last ones, say nothing [0].")
+@click.option("--delay", metavar="TIME", help="One-way delay of every link, such as 25ms, which it is without.")
+@click.option("--jitter", metavar="TIME", help="Delays are uniform within this of the delay.")
+@click.option("--matrix", metavar="NAME|FILE", help="One-way delays by region: a shipped table, or a CSV file.")
+@click.option("--placement", metavar="REGION,...", help="The nodes' regions [all of the matrix, in turn].")
+@click.option(
+    "--cpu", metavar="off|PROFILE", default="off", help="Costs of a machine, which bring its card and disk [off]."
+)
+@click.option(
+    "--bandwidth", metavar="RATE", help="Bits per second of every node's network card, such as 100M, or unlimited."
+)
+@click.option("--disk/--no-disk", default=None, help="Whether what must be durable takes time [as the CPU].")
+@click.option(
+    "--frames/--no-frames", default=True, help="Whether messages to one node at one moment share a frame [yes]."
+)
+@click.option("--crypto", metavar="model|real", help="Honest bytes without the maths, or the maths [model].")
+@click.option("--blocks", metavar="B", help="How many blocks are decided, one after another [10].")
+@click.option("--batch", metavar="B", help="Requests in a proposal [100].")
+@click.option("--payload", metavar="BYTES", help="Size of a request's parameters [50].")
+@click.option(
+    "--rate",
+    metavar="R",
+    help="Requests per second, offered to the whole committee, open loop [every proposal is full].",
+)
+@click.option("--seed", metavar="S", help="The seed of all that is drawn [1].")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the results, as --json prints them, into this file."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON object, and nothing else.")
+@_traceback
+def consensus(
+    delay: str | None,
+    jitter: str | None,
+    matrix: str | None,
+    placement: str | None,
+    cpu: str,
+    bandwidth: str | None,
+    disk: bool | None,
+    frames: bool,
+    out: Path | None,
+    as_json: bool,
+    traceback: bool,
+    **fields: str | None,
+) -> None:
+    """Run one committee without a Tangle, and print how long its blocks take.
+
+    Every member proposes a batch, the committee agrees on one, and signs the anchor that commits to it. Then the next.
+    """
+    with _problems_told(traceback):
+        from node.configuration import ConfigurationError
+        from node.experiments.committee_options import read_options
+        from node.experiments.committee_run import run_committee
+
+        network: dict[str, Any] = {"delay": delay, "jitter": jitter, "matrix": matrix, "placement": placement}
+        network |= {"bandwidth": bandwidth, "frames": frames}
+        options = read_options(fields, network, {"cpu": cpu, "disk": disk}, Path())
+        if out is not None and (out.is_dir() or not out.parent.is_dir()):
+            raise ConfigurationError([f"--out {out}: expected a file in a folder that exists"])
+        result = run_committee(options)
+        if out is not None:
+            out.write_text(result.json() + "\n", encoding="utf-8")
+        _print(result.json() if as_json else result.text())
+        if result.failures:
+            _stop(result.failures, FAILED)
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def _problems(items: Sequence[Any]) -> list[FieldProblem]:
     """The problems, without what only follows: too short for wrong elements, missing where one is misspelt."""
     around = {tuple(item["loc"])[:i] for item in items for i in range(len(item["loc"]))}
     follows = {"too_short": around, "missing": _meant_fields(items)}
-    return [_problem(item) for item in items if tuple(item["loc"]) not in follows.get(item["type"], ())]
+    return [problem_of(item) for item in items if tuple(item["loc"]) not in follows.get(item["type"], ())]
 
 
 def _meant_fields(items: Sequence[Any]) -> set[FieldPath]:
@@ -90,7 +90,7 @@ def _meant_fields(items: Sequence[Any]) -> set[FieldPath]:
     return meant
 
 
-def _problem(item: Any) -> FieldProblem:
+def problem_of(item: Any) -> FieldProblem:
     """The field and the problem of an error of the schema, in this project's words."""
     field: FieldPath = tuple(item["loc"])
     given = item.get("input")
@@ -117,6 +117,8 @@ def _problem(item: Any) -> FieldProblem:
             return FieldProblem(field, f"expected a table of fields{shown}")
         case "greater_than_equal":
             return FieldProblem(field, f"expected at least {limits['ge']:g}{shown}")
+        case "greater_than":
+            return FieldProblem(field, f"expected more than {limits['gt']:g}{shown}")
         case "less_than_equal":
             return FieldProblem(field, f"expected at most {limits['le']:g}{shown}")
     return FieldProblem(field, str(item["msg"]).replace("Input should be", "expected") + shown)

@@ -78,6 +78,11 @@ class Instances:
             del self._instances[index]
         return dropped
 
+    def drop(self, log_index: int) -> None:
+        """The instance of an index before the current one is not needed any more."""
+        assert self.current is not None and log_index < self.current.log_index
+        del self._instances[log_index]
+
     def release(self, log_index: int) -> list[tuple[NodeId, Path, Value]]:
         """What was held back for the index that was opened; what was for lower ones is forgotten."""
         released: list[tuple[NodeId, Path, Value]] = []

@@ -153,6 +153,20 @@ def test_on_the_timed_network_every_hop_takes_the_same_time_and_own_copies_none(
     }
 
 
+def test_on_the_timed_network_a_deadline_comes_after_what_arrives_at_its_instant():
+    network = TimedNetwork({me: Toy(me) for me in (A, B, C)}, Codec(Rumour), 1_000)
+    for node, input in ((A, 1), (B, -1_000), (C, -1_500), (A, -2_500)):
+        network.give(node, input)
+    network.run(until=1_500)
+    assert network.outputs == {
+        A: [(0, (A, 1))],
+        B: [(1_000, (A, 1)), (1_000, ("timer", 1_000))],
+        C: [(1_000, (A, 1)), (1_500, ("timer", 1_500))],
+    }
+    network.run()
+    assert network.outputs[A] == [(0, (A, 1)), (2_500, ("timer", 2_500))]
+
+
 def test_a_message_that_its_codec_does_not_know_fails_the_test():
     class Whisper(Value):
         number: int

@@ -18,7 +18,7 @@ import msgspec
 
 from ledger.kernel.automaton import Automaton, Fault, NodeId, Path, Step
 from ledger.kernel.encoding import Codec
-from ledger.kernel.instant import Duration, Instant
+from ledger.kernel.instant import Duration, Instant, earliest
 from ledger.kernel.rng import stream
 
 Answers = Callable[[NodeId, Any], Iterable[Any]]
@@ -164,6 +164,12 @@ class _Network:
                         self.sent[type(envelope.message).__name__] += 1
                         self._send(Pending(node, recipient, envelope.path, envelope.message, data))
 
+    def _pass_deadlines(self) -> None:
+        """All timers that are due."""
+        for node, automaton in self.nodes.items():
+            if automaton.deadline is not None and automaton.deadline <= self.now:
+                self._take(node, automaton.handle_timer(self.now))
+
     def _send(self, item: Pending) -> None:
         raise NotImplementedError
 
@@ -206,14 +212,11 @@ class VirtualNetwork(_Network):
         self.pending.append(item)
 
     def _pass_to_deadline(self) -> bool:
-        deadlines = {node: automaton.deadline for node, automaton in self.nodes.items()}
-        present = [deadline for deadline in deadlines.values() if deadline is not None]
-        if not present:
+        deadline = earliest(*(automaton.deadline for automaton in self.nodes.values()))
+        if deadline is None:
             return False
-        self.now = max(self.now, min(present))
-        for node, deadline in deadlines.items():
-            if deadline is not None and deadline <= self.now:
-                self._take(node, self.nodes[node].handle_timer(self.now))
+        self.now = max(self.now, deadline)
+        self._pass_deadlines()
         return True
 
 
@@ -233,10 +236,16 @@ class TimedNetwork(_Network):
         self._arrivals: deque[tuple[Instant, Pending]] = deque()
 
     def run(self, until: Instant | None = None) -> None:
-        """Deliver all messages in the order of their arrival, up to and including this instant."""
-        while self._arrivals and (until is None or self._arrivals[0][0] <= until):
-            self.now, item = self._arrivals.popleft()
-            self._deliver(item)
+        """Deliver messages in the order of their arrival, up to and including this instant; deadlines come after them."""
+        while (instant := self._next_instant()) is not None and (until is None or instant <= until):
+            self.now = max(self.now, instant)
+            while self._arrivals and self._arrivals[0][0] == self.now:
+                self._deliver(self._arrivals.popleft()[1])
+            self._pass_deadlines()
+
+    def _next_instant(self) -> Instant | None:
+        arrival = self._arrivals[0][0] if self._arrivals else None
+        return earliest(arrival, *(automaton.deadline for automaton in self.nodes.values()))
 
     def _send(self, item: Pending) -> None:
         self._arrivals.append((self.now + self._delay, item))

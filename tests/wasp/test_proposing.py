@@ -75,7 +75,9 @@ def test_a_member_without_the_tips_state_names_the_tip_and_no_request():
     network.run(5 * SECOND)
     network.drop = lambda sender, receiver, envelope: receiver == "m3" and envelope.path[-1] == "state"
     network.start("m3")
-    network.submit("m0", network.request(1, 0))  # m3 was away when the nonces of this index were dealt: it can't propose
+    network.submit(
+        "m0", network.request(1, 0)
+    )  # m3 was away when the nonces of this index were dealt: it can't propose
     network.run_until(lambda: network.chains["m0"].active_block.index == 2)
     network.run(5 * SECOND)
     assert network.chains["m3"].active_block.index == 0

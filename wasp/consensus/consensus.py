@@ -61,7 +61,6 @@ from wasp.consensus.committee_protocol import (
 )
 from wasp.consensus.common_coin import CoinShare, CoinTossed, CommonCoin, ReleaseShare
 from wasp.consensus.common_subset import CommonSubset, SubsetMessage
-from wasp.consensus.frost_signature import FrostSignature, FrostSignatureMessage
 from wasp.consensus.nonce_signature import NonceSignature, NonceSignatureMessage
 from wasp.request import Request, RequestId
 from wasp.signed_anchor import anchor_transaction, is_signed_anchor
@@ -71,7 +70,7 @@ PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {"wasp": Co
 
 
 SIGNATURES: Mapping[str, Callable[[Membership], AnchorSignature]] = {"wasp": NonceSignature}
-"""How the anchor is signed with these protocols; by FROST with all others."""
+"""How the anchor is signed with each."""
 
 
 class SignedAnchor(Value):
@@ -80,7 +79,7 @@ class SignedAnchor(Value):
     transaction: Transaction
 
 
-ConsensusMessage: TypeAlias = SubsetMessage | CoinShare | NonceSignatureMessage | FrostSignatureMessage | SignedAnchor
+ConsensusMessage: TypeAlias = SubsetMessage | CoinShare | NonceSignatureMessage | SignedAnchor
 
 
 class OpenInstance(Frozen):
@@ -181,7 +180,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         self._verifier = verifier
         membership = Membership(path, committee, me, signer, verifier, keys, rng)
         self.protocol = PROTOCOLS[protocol](membership)
-        self.signature: AnchorSignature = SIGNATURES.get(protocol, FrostSignature)(membership)
+        self.signature: AnchorSignature = SIGNATURES[protocol](membership)
         self._entropy_path: Path = (*path, "entropy")
         self._anchor_path: Path = (*path, "anchor")
         self._entropy = CommonCoin(self._entropy_path, committee, keys.coin)

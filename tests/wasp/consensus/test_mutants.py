@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.harness import consensus_checks as checks
+from tests.harness import nonce_checks
 from tests.harness.consensus_instances import (
     check_aggregation,
     check_joining,
@@ -22,6 +23,8 @@ from wasp.consensus import batch_proposal
 from wasp.consensus.binary_agreement import BinaryAgreement
 from wasp.consensus.common_coin import CommonCoin
 from wasp.consensus.common_subset import CommonSubset
+from wasp.consensus.nonce_sharing import NonceSharing
+from wasp.consensus.nonce_signature import NonceSignature
 from wasp.consensus.reliable_broadcast import ReliableBroadcast
 
 SEEDS = 400
@@ -89,6 +92,44 @@ MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (CommonCoin, "_threshold", +1, checks.check_coin, "liveness"),
     (CommonSubset, "_subset_quorum", -1, swarm(checks.check_subset, 4, FORCED), "size"),
     (CommonSubset, "_subset_quorum", +1, swarm(checks.check_subset, 4, "silent"), "termination"),
+    (NonceSharing, "_ok_quorum", -1, swarm(nonce_checks.check_sharing, 4, "wrong dealings"), "totality"),
+    (NonceSharing, "_ok_quorum", +1, swarm(nonce_checks.check_sharing, 4, "silent"), "validity"),
+    (NonceSharing, "_amplification_quorum", -1, swarm(nonce_checks.check_sharing, 4, "wrong dealings"), "totality"),
+    (NonceSharing, "_amplification_quorum", +1, swarm(nonce_checks.check_sharing, 4, "wrong dealings"), "totality"),
+    (NonceSharing, "_output_quorum", -1, swarm(nonce_checks.check_sharing, 4, "wrong dealings"), "totality"),
+    (NonceSharing, "_output_quorum", +1, swarm(nonce_checks.check_sharing, 4, "silent"), "validity"),
+    (NonceSharing, "_recovery_quorum", -1, swarm(nonce_checks.check_sharing, 4, "wrong dealings"), "too few shares"),
+    (NonceSharing, "_recovery_quorum", +1, swarm(nonce_checks.check_sharing, 4, "wrong dealings"), "totality"),
+    (
+        NonceSignature,
+        "_preparation_quorum",
+        -1,
+        swarm(nonce_checks.check_nonce_signature, 4, "silent", seeds=20),
+        "n - f",
+    ),
+    (
+        NonceSignature,
+        "_preparation_quorum",
+        +1,
+        swarm(nonce_checks.check_nonce_signature, 4, "silent", seeds=20),
+        "prep",
+    ),
+    (
+        NonceSignature,
+        "_signature_quorum",
+        -1,
+        swarm(nonce_checks.check_nonce_signature, 4, FORCED, seeds=20),
+        "too few",
+    ),
+    (
+        NonceSignature,
+        "_signature_quorum",
+        +1,
+        swarm(nonce_checks.check_nonce_signature, 4, "silent", seeds=20),
+        "termin",
+    ),
+    (NonceSignature, "_dealer_quorum", -1, nonce_checks.check_dealers, "a dealer that f members name"),
+    (NonceSignature, "_dealer_quorum", +1, nonce_checks.check_dealers, "a dealer that f . 1 members name"),
     (CommonSubset, "_join_quorum", -1, check_joining, "too early"),
     (CommonSubset, "_join_quorum", +1, check_joining, "too late"),
     (batch_proposal, "base_quorum", -1, check_aggregation, "a base that only liars know"),

@@ -64,7 +64,9 @@ def header_bytes(header: LinkHeader | None) -> bytes:
 
 def frame_size(header: LinkHeader | None, packets: Sequence[bytes]) -> int:
     """How long the frame of these packets is, without putting it together."""
-    return 1 + len(header_bytes(header)) + len(_array_head(len(packets))) + sum(map(len, packets))
+    head = len(_NO_HEADER) if header is None else len(_encode(header))
+    count = len(packets)
+    return 1 + head + (1 if count < 16 else 3 if count < 65536 else 5) + sum(map(len, packets))
 
 
 def _array_head(length: int) -> bytes:

@@ -63,11 +63,11 @@ from wasp.committee_log import (
     LogIndexUsed,
     NextIndexVote,
 )
-from wasp.consensus.consensus import (
+from wasp.consensus.consensus import Consensus
+from wasp.consensus.consensus_interface import (
     AnchorSigned,
     BatchDecided,
     BatchExecuted,
-    Consensus,
     ConsensusOutput,
     ExecutionNeeded,
     IndexSkipped,

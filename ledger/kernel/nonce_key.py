@@ -58,7 +58,7 @@ from ledger.kernel.group import (
     total,
 )
 from ledger.kernel.identity import CryptoKind, PublicKey, Signature, model_signature
-from ledger.kernel.quorum import waiting
+from ledger.kernel.quorum import some_correct, waiting
 from ledger.kernel.rng import Stream, stream
 from ledger.kernel.signing_key import deal_group_polynomial
 from ledger.kernel.threshold import NonceKey
@@ -138,6 +138,7 @@ class RealNonceKey:
     def __init__(self, holds: NonceMember) -> None:
         self._holds = holds
         self._form = holds.form
+        self._recovery_quorum = some_correct(holds.form.f)
         self.group_key = holds.group_key
         self.threshold = holds.threshold
 
@@ -192,8 +193,8 @@ class RealNonceKey:
 
     def recover(self, dealing: bytes, shares: Mapping[int, bytes]) -> bytes:
         """Line 4."""
-        assert len(shares) > self._form.f, "too few shares to know the polynomial"
-        members, here = sorted(shares)[: self._form.f + 1], place_of(self._holds.member)
+        assert len(shares) >= self._recovery_quorum, "too few shares to know the polynomial"
+        members, here = sorted(shares)[: self._recovery_quorum], place_of(self._holds.member)
         return scalar_bytes(_interpolate(members, shares, here))
 
     def sign_partial(self, dealings: Sequence[bytes], shares: Sequence[bytes], message: bytes) -> bytes:
@@ -226,6 +227,7 @@ class ModelNonceKey:
         self._secret = secret
         self._member = member
         self._form = form
+        self._recovery_quorum = some_correct(form.f)
         self._places = tuple(index.to_bytes(4, "big") for index in range(form.n))
         self.group_key = group_key
         self.threshold = threshold
@@ -256,7 +258,7 @@ class ModelNonceKey:
         return 0 <= member < self._form.n and share == self._share(member, dealing)
 
     def recover(self, dealing: bytes, shares: Mapping[int, bytes]) -> bytes:
-        assert len(shares) > self._form.f, "too few shares to know the polynomial"
+        assert len(shares) >= self._recovery_quorum, "too few shares to know the polynomial"
         return self._share(self._member, dealing)
 
     def sign_partial(self, dealings: Sequence[bytes], shares: Sequence[bytes], message: bytes) -> bytes:

@@ -33,11 +33,11 @@ from node.simulated.cpu import CpuMeter
 from wasp.committee import Committee
 from wasp.committee_log import LogIndexUsed
 from wasp.consensus.batch_proposal import AnchorReference, Batch, BatchProposal
-from wasp.consensus.consensus import (
+from wasp.consensus.consensus import Consensus
+from wasp.consensus.consensus_interface import (
     AnchorSigned,
     BatchDecided,
     BatchExecuted,
-    Consensus,
     ConsensusOutput,
     ExecutionNeeded,
     IndexSkipped,

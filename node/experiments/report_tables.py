@@ -46,10 +46,12 @@ ENERGY_ROWS = (
 MESSAGE_PARTS = tuple(
     (part, tuple(kind.__name__ for kind in get_args(kinds) or (kinds,)))
     for part, kinds in (
-        ("reliable broadcast of proposals", BroadcastMessage),
-        ("binary agreement on each proposal", AgreementMessage),
+        ("broadcast of proposals and of nonces", BroadcastMessage | AvidMessage),
+        ("binary agreement on each proposal", AgreementMessage | LateCoinMessage),
         ("common coin", CoinShare),
-        ("distributed signature of anchors", PartialNonceSignature | SignedAnchor),
+        ("opening of encrypted proposals", DecryptionShares),
+        ("agreement behind a leader", PbftMessage | TendermintMessage | SequencerMessage),
+        ("signature of anchors", SignatureMessage | SignedAnchor),
         ("committee log, which index is next", CommitteeLogMessage),
         ("mempool, requests within a committee", MempoolMessage),
         ("catching up with a chain", ViewMessage),

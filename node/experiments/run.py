@@ -22,6 +22,7 @@ from node.experiments.results import FolderTaken, check_place, digest_of_results
 from node.experiments.scenario import Scenario
 from node.experiments.summary import summarise, summary_text
 from node.experiments.tables import Tables
+from node.simulated.garbage import seldom_collected
 from node.simulated.runtime import SimulatedRuntime
 
 STEP: Duration = 5 * MINUTE
@@ -87,10 +88,11 @@ def run_scenario(
     recorder = Recorder(scenario)
     runtime = scenario.runtime(recorder)
     last = scenario.end + configuration.scenario.drain_max
-    while runtime.now < last and (runtime.now < scenario.end or not is_drained(scenario, recorder, runtime)):
-        runtime.run_until(min(runtime.now + STEP, last if runtime.now >= scenario.end else scenario.end))
-        if progress is not None:
-            progress(runtime.now, scenario.end, runtime)
+    with seldom_collected():
+        while runtime.now < last and (runtime.now < scenario.end or not is_drained(scenario, recorder, runtime)):
+            runtime.run_until(min(runtime.now + STEP, last if runtime.now >= scenario.end else scenario.end))
+            if progress is not None:
+                progress(runtime.now, scenario.end, runtime)
     tables = recorder.finish(runtime.counters)
     summary = summarise(scenario, recorder, runtime)
     digest = digest_of_results(list(tables), summary)

@@ -63,8 +63,7 @@ class UniformDelay(Frozen):
         return None
 
     def delays(self, sender: int, recipients: Sequence[int], grid: Duration, stream: Stream) -> list[Duration]:
-        low, steps, draw = self.low, (self.high - self.low) // grid + 1, stream.random
-        return [low + int(draw() * steps) * grid for _ in recipients]
+        return stream.choices(_grid_points(self.low, self.high, grid), k=len(recipients))
 
 
 class NormalDelay(Frozen):
@@ -138,6 +137,11 @@ def _deviations() -> tuple[float, ...]:
     """The standard normal distribution's quantiles, at the middle of each of 2^13 equal parts."""
     count, normal = 1 << QUANTILE_BITS, NormalDist()
     return tuple(normal.inv_cdf((place + 0.5) / count) for place in range(count))
+
+
+@lru_cache(maxsize=DISTRIBUTIONS_MAX)
+def _grid_points(low: Duration, high: Duration, grid: Duration) -> tuple[Duration, ...]:
+    return tuple(range(low, high + 1, grid))
 
 
 @lru_cache(maxsize=DISTRIBUTIONS_MAX)

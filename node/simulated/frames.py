@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ledger.kernel.automaton import NodeId, Path
-from ledger.kernel.encoding import Value
+from ledger.kernel.automaton import NodeId
 from ledger.kernel.rejection import Rejected
 from node.link import LinkHeader
 from node.wire import PACKETS_SIZE_MAX, Packet, Wire, frame_size
@@ -81,32 +80,37 @@ class Routes(dict[tuple[NodeId, ...], Route]):
 
 
 def bundled(
-    packets: Sequence[tuple[Route, Path, Value]], wire: Wire, bundling: bool = True
+    routes: Sequence[Route], packets: Sequence[Packet], wire: Wire, bundling: bool = True
 ) -> tuple[list[tuple[Sequence[Machine], Sequence[int], Bundle]], int]:
-    """Who gets what, in the order of the first packet for each, and how many bytes were encoded (1-3)."""
-    encoded = [wire.packet(path, message) for _, path, message in packets]
-    first = packets[0][0]
-    groups: dict[tuple[int, ...], Sequence[Machine]] = {}
-    if not bundling:
-        groups.update({(index,): route.machines for index, (route, _, _) in enumerate(packets)})
-    elif all(route is first for route, _, _ in packets):
-        groups[tuple(range(len(encoded)))] = first.machines
-    else:
-        chosen: dict[Machine, list[int]] = {}
-        for index, (route, _, _) in enumerate(packets):
-            for peer in route.machines:
-                chosen.setdefault(peer, []).append(index)
-        sharing: dict[tuple[int, ...], list[Machine]] = {}
-        for peer, wanted in chosen.items():
-            sharing.setdefault(tuple(wanted), []).append(peer)
-        groups.update(sharing)
+    """Who gets what, in the order of the first packet for each, and how many bytes were encoded (1-3).
+
+    Each packet goes the way of the route at its place.
+    """
+    encoded = [wire.packet(path, message) for path, message in packets]
+    size, usual = sum(map(len, encoded)), routes[0]
+    if size <= PACKETS_SIZE_MAX and (len(routes) == 1 or (bundling and routes.count(usual) == len(routes))):
+        return [(usual.machines, usual.places, Bundle(tuple(packets), tuple(encoded)))], size
     bundles: list[tuple[Sequence[Machine], Sequence[int], Bundle]] = []
-    for indices, peers in groups.items():
+    for indices, peers in _groups(routes, bundling).items():
         places = [peer.place for peer in peers]
         for part in _parts(indices, encoded):
-            contents = tuple([packets[index][1:] for index in part])
+            contents = tuple([packets[index] for index in part])
             bundles.append((peers, places, Bundle(contents, tuple([encoded[index] for index in part]))))
-    return bundles, sum(map(len, encoded))
+    return bundles, size
+
+
+def _groups(routes: Sequence[Route], bundling: bool) -> Mapping[tuple[int, ...], Sequence[Machine]]:
+    """The indices of packets that go together, and to whom."""
+    if not bundling:
+        return {(index,): route.machines for index, route in enumerate(routes)}
+    chosen: dict[Machine, list[int]] = {}
+    for index, route in enumerate(routes):
+        for peer in route.machines:
+            chosen.setdefault(peer, []).append(index)
+    groups: dict[tuple[int, ...], list[Machine]] = {}
+    for peer, wanted in chosen.items():
+        groups.setdefault(tuple(wanted), []).append(peer)
+    return groups
 
 
 def _parts(indices: tuple[int, ...], encoded: Sequence[bytes]) -> list[tuple[int, ...]]:

@@ -13,7 +13,7 @@ The runtime decides when a turn begins and what becomes of the turn's results.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -62,16 +62,20 @@ class GivenInput:
 
 WAKE = object()
 """An item that only makes a machine look at its deadline and its inbox."""
+TRUE_CLOCK = SkewedClock()
+"""The clock of a machine that is told of no other: it shows the virtual time."""
 
 
 class Turn:
     """What one turn of a machine made its host want."""
 
-    __slots__ = ("faults", "outputs", "packets", "records")
+    __slots__ = ("faults", "outputs", "packets", "records", "routes")
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self.packets: list[tuple[Route, Path, Value]] = []
+        self.packets: list[Packet] = []
+        self.routes: list[Route] = []
+        """Where each packet goes."""
         self.outputs: list[Any] = []
         self.faults: list[Fault] = []
 
@@ -103,16 +107,16 @@ class Counters:
         self.records = 0
         self.outputs = 0
         self.faults = 0
-        self.kinds: dict[type[Value], list[int]] = {}
+        self.kinds: defaultdict[type[Value], list[int]] = defaultdict(lambda: [0, 0])
         """By type of message: copies sent to other nodes, and their bytes without frames."""
 
-    def note_sent(self, message: Value, copies: int, size: int) -> None:
-        """Copies of a message of this many bytes were sent."""
-        kind = self.kinds.get(type(message))
-        if kind is None:
-            kind = self.kinds[type(message)] = [0, 0]
-        kind[0] += copies
-        kind[1] += copies * size
+    def note_sent(self, bundle: Bundle, copies: int) -> None:
+        """Copies of the messages of a bundle were sent."""
+        kinds = self.kinds
+        for (_, message), encoded in zip(bundle.packets, bundle.encoded, strict=True):
+            kind = kinds[type(message)]
+            kind[0] += copies
+            kind[1] += copies * len(encoded)
 
     def as_dict(self) -> dict[str, int]:
         """All counters by name, without those by kind."""
@@ -165,10 +169,12 @@ class Machine:
         self.meter = meter
         self.metered = meter.runs
         self.disk = disk
-        self.clock = SkewedClock()
+        self.clock = TRUE_CLOCK
         self.host: Automaton[Any, Any, Any] | None = None
         self.incarnation = 0
         self.inbox: list[Any] = []
+        self.timed = False
+        """Whether the host has deadlines at all: one that has none is not asked."""
         self.due: Instant | None = None
         """The host's deadline after the last turn, by the node's own clock."""
         self._blank = Turn()
@@ -189,6 +195,7 @@ class Machine:
         """Build the host from what is on the disk."""
         self.incarnation += 1
         self.host = self.factory(Boot(self.disk.records, self.clock.local(now), self.incarnation, self.meter))
+        self.timed = type(self.host).deadline is not Automaton.deadline
         self.due = self.host.deadline
         self.free_at = now + self.meter.settle()
 
@@ -196,7 +203,8 @@ class Machine:
         """Handle all that waits, and the deadline if it has come; None when nothing came of it."""
         assert self.host is not None
         inbox, self.inbox = self.inbox, []
-        host, local, turn = self.host, self.clock.local(now), self._blank
+        host, turn = self.host, self._blank
+        local = now if self.clock is TRUE_CLOCK else self.clock.local(now)
         handle_message = host.handle_message
         frames = messages = inputs = 0
         for item in inbox:
@@ -222,13 +230,14 @@ class Machine:
                     self.meter.charge(operation, amount)
                 self.event = item.input
                 self._absorb(host.handle_input(item.input, local), local, turn, counters)
-        due = host.deadline
-        if due is not None and due <= local:
-            counters.timers += 1
-            self.event = "the deadline"
-            self._absorb(host.handle_timer(local), local, turn, counters)
+        if self.timed:
             due = host.deadline
-        self.due = due
+            if due is not None and due <= local:
+                counters.timers += 1
+                self.event = "the deadline"
+                self._absorb(host.handle_timer(local), local, turn, counters)
+                due = host.deadline
+            self.due = due
         counters.delivered += frames
         counters.messages += messages
         counters.inputs += inputs
@@ -260,7 +269,8 @@ class Machine:
                 for envelope in step.messages:
                     route = routes[envelope.recipients]
                     if route.machines:
-                        turn.packets.append((route, envelope.path, envelope.message))
+                        turn.routes.append(route)
+                        turn.packets.append((envelope.path, envelope.message))
                     if route.includes_self:
                         if own is None:
                             own = deque()

@@ -29,7 +29,7 @@ from ledger.kernel.automaton import Fault, NodeId
 from ledger.kernel.instant import Duration, Instant
 from node.hardware import HardwareProfile
 from node.link import LinkHeader, LinkParameters
-from node.simulated.clock import Arrival, SkewedClock, VirtualClock
+from node.simulated.clock import Arrivals, SkewedClock, VirtualClock
 from node.simulated.cpu import CpuMeter
 from node.simulated.disk import DiskLoss, DiskParameters, SimulatedDisk
 from node.simulated.effects import Effects
@@ -209,7 +209,7 @@ class SimulatedRuntime:
                 self.counters.lost_inputs += 1
         machine.inbox = []
 
-    def _handle_arrivals(self, arrivals: list[Arrival]) -> None:
+    def _handle_arrivals(self, now: Instant, arrivals: Arrivals) -> None:
         """Everything of one instant (1)."""
         touched: list[Machine] = []
         for receiver, item in arrivals:
@@ -220,7 +220,6 @@ class SimulatedRuntime:
                 if not inbox or item is WAKE:
                     touched.append(receiver)
                 inbox.append(item)
-        now = self.clock.now
         if now == self._instant:
             self._rounds_at_instant += 1
             assert self._rounds_at_instant < ROUNDS_PER_INSTANT_MAX, f"time stands still at {now}: {touched[0].node}"
@@ -253,21 +252,21 @@ class SimulatedRuntime:
         if machine.links:
             self._service_links(machine, now)
         duration = machine.meter.settle() if machine.metered else 0
+        if duration:
+            machine.free_at = now + duration
         if turn is not None:
             if duration:
                 self.clock.call_at(now + duration, partial(self._finish, machine, machine.incarnation, turn, bundles))
             else:
                 self._finish(machine, machine.incarnation, turn, bundles)
-        machine.free_at = now + duration
         if machine.due is not None or machine.links:
             self._schedule(machine)
 
     def _bundles(self, machine: Machine, turn: Turn) -> Bundles:
         """Line 2; encoding and sending are charged."""
-        bundles, size = bundled(turn.packets, self._wire, self._bundling)
+        bundles, size = bundled(turn.routes, turn.packets, self._wire, self._bundling)
         for peers, _, bundle in bundles:
-            for (_, message), encoded in zip(bundle.packets, bundle.encoded, strict=True):
-                self.counters.note_sent(message, len(peers), len(encoded))
+            self.counters.note_sent(bundle, len(peers))
         if machine.metered:
             machine.meter.charge("encode", size)
             machine.meter.charge("frame", sum(len(peers) for peers, _, _ in bundles))

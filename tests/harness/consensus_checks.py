@@ -5,7 +5,7 @@ A check runs one committee once, by its seed: the order of messages, the inputs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ledger.kernel.automaton import Automaton, NodeId, Path
@@ -78,7 +78,7 @@ def faulty_members(dealt: DealtCommittee, seed: int, beyond: int = 0) -> tuple[N
     return tuple(stream(seed, "faulty").sample(list(dealt.members), dealt.committee.f + beyond))
 
 
-def _with_liars(
+def with_liars(
     dealt: DealtCommittee,
     liars: Liars,
     seed: int,
@@ -86,6 +86,7 @@ def _with_liars(
     faulty: Iterable[NodeId],
     own_broadcasts: Callable[[NodeId], Sequence[Path]],
 ) -> dict[NodeId, Automaton[Any, Any, Any]]:
+    """The committee's automata, the faulty ones as liars of this kind."""
     nodes: dict[NodeId, Automaton[Any, Any, Any]] = {me: honest(me) for me in dealt.members}
     for me in faulty:
         if liars == "gossiping":
@@ -101,7 +102,7 @@ def check_broadcast(n: int, liars: Liars, seed: int, beyond: int = 0) -> None:
     faulty = faulty_members(dealt, seed, beyond)
     proposer = stream(seed, "proposer").choice(faulty or dealt.members) if seed % 4 else dealt.members[0]
     path = (CHAIN, 1, "broadcast", dealt.committee.index[proposer])
-    nodes = _with_liars(
+    nodes = with_liars(
         dealt,
         liars,
         seed,
@@ -112,6 +113,11 @@ def check_broadcast(n: int, liars: Liars, seed: int, beyond: int = 0) -> None:
     network = VirtualNetwork(nodes, BROADCAST_CODEC, adversary(dealt.members, seed), faulty)
     network.give(proposer, BroadcastPayload(b"payload"))
     network.run()
+    keeps_broadcast_promises(network, proposer)
+
+
+def keeps_broadcast_promises(network: VirtualNetwork, proposer: NodeId) -> None:
+    """Agreement, totality, and validity when the proposer, who proposed ``b"payload"``, is correct."""
     delivered = {me: network.outputs_of(me, PayloadDelivered) for me in network.correct}
     first = delivered[network.correct[0]]
     values = {output.payload for outputs in delivered.values() for output in outputs}
@@ -132,7 +138,7 @@ def check_agreement(n: int, liars: Liars, seed: int, unanimous: bool | None = No
         if isinstance(output, CoinNeeded):
             yield CoinLearned(output.round, coins[output.round])
 
-    nodes = _with_liars(
+    nodes = with_liars(
         dealt, liars, seed, lambda me: BinaryAgreement(path, dealt.committee, WASP_SCHEDULE), faulty, lambda me: ()
     )
     network = VirtualNetwork(nodes, AGREEMENT_CODEC, adversary(dealt.members, seed), faulty, toss)
@@ -141,6 +147,11 @@ def check_agreement(n: int, liars: Liars, seed: int, unanimous: bool | None = No
     for me in dealt.members:
         network.give(me, VoteGiven(votes[me]))
     network.run()
+    keeps_agreement_promises(network, votes)
+
+
+def keeps_agreement_promises(network: VirtualNetwork, votes: Mapping[NodeId, bool]) -> None:
+    """Agreement, validity and the decision of all."""
     decisions = {me: network.outputs_of(me, BitDecided) for me in network.correct}
     first = decisions[network.correct[0]]
     assert first, f"termination: {network.status()}"
@@ -153,7 +164,7 @@ def check_subset(n: int, liars: Liars, seed: int) -> None:
     """The same proposals everywhere, of at least n - f members, true where the member is correct."""
     dealt = DealtCommittee(n)
     faulty = faulty_members(dealt, seed)
-    nodes = _with_liars(
+    nodes = with_liars(
         dealt,
         liars,
         seed,
@@ -165,13 +176,18 @@ def check_subset(n: int, liars: Liars, seed: int) -> None:
     for me in dealt.members:
         network.give(me, Propose(me.encode()))
     network.run()
+    keeps_subset_promises(network, dealt, dealt.committee.waiting)
+
+
+def keeps_subset_promises(network: VirtualNetwork, dealt: DealtCommittee, size: int) -> None:
+    """The same proposals everywhere, of so many members at least, true where the member is correct."""
     decided = {me: network.outputs_of(me, ProposalsDecided) for me in network.correct}
     first = decided[network.correct[0]]
     assert first, f"termination: {network.status()}"
     assert len({output for outputs in decided.values() for output in outputs}) == 1, f"agreement: {decided}"
     assert all(outputs == first for outputs in decided.values()), f"termination: {network.status()}"
     proposals = dict(first[0].proposals)
-    assert len(proposals) >= dealt.committee.waiting, f"size: {sorted(proposals)}"
+    assert len(proposals) >= size, f"size: {sorted(proposals)}"
     for me in network.correct:
         assert proposals.get(dealt.committee.index[me], me.encode()) == me.encode(), f"validity: {proposals}"
 

@@ -17,10 +17,10 @@ from tests.harness.virtual_network import TimedNetwork, VirtualNetwork
 from wasp.consensus import batch_proposal
 from wasp.consensus.batch_proposal import Aggregate, AnchorReference, Batch, BatchProposal, MemberProposal
 from wasp.consensus.byzantine import Gossiping, Lying
-from wasp.consensus.consensus import (
+from wasp.consensus.consensus import ConsensusMessage
+from wasp.consensus.consensus_interface import (
     AnchorSigned,
     BatchExecuted,
-    ConsensusMessage,
     ExecutionNeeded,
     IndexSkipped,
     OpenInstance,

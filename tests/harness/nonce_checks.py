@@ -5,6 +5,8 @@ A check runs one committee once, by its seed, in either kind of crypto.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -230,3 +232,25 @@ def check_dealers() -> None:
             assert all(any(mask >> dealer & 1 for mask in named) for dealer in signature.dealers), (
                 "liars: only named ones"
             )
+
+
+def check_nonce_key() -> None:
+    """Of both kinds: n - f partial signatures make the signature, f + 1 shares make one's own; one less is too few."""
+    kinds: tuple[CryptoKind, ...] = ("model", "real")
+    for kind, n in itertools.product(kinds, (4, 5, 7)):
+        dealt = DealtCommittee(n, kind=kind)
+        keys = [dealt.keys[me].nonces for me in dealt.members]
+        dealing = keys[0].deal(b"sid", stream(1, "dealing"))
+        shares = {member: key.open(b"sid", dealing) or b"" for member, key in enumerate(keys)}
+        partials = {member: key.sign_partial([dealing], [shares[member]], MESSAGE) for member, key in enumerate(keys)}
+        for count in range(n):
+            signed = recovered = False
+            with contextlib.suppress(AssertionError):
+                signature = keys[0].combine([dealing], MESSAGE, dict(itertools.islice(partials.items(), count)))
+                signed = dealt.verifier.verify(keys[0].group_key, MESSAGE, signature)
+            with contextlib.suppress(AssertionError):
+                recovered = keys[-1].recover(dealing, dict(itertools.islice(shares.items(), count))) == shares[n - 1]
+            assert count >= n - dealt.committee.f or not signed, f"too few: {count} of {n} signed"
+            assert count < n - dealt.committee.f or signed, f"enough: {count} of {n} signed"
+            assert count > dealt.committee.f or not recovered, f"too few: {count} of {n} reveal their shares"
+            assert count <= dealt.committee.f or recovered, f"enough: {count} of {n} reveal their shares"

@@ -28,7 +28,7 @@ from node.configuration import Configuration
 from node.experiments.scenario import Scenario
 from node.host import ChainFact
 from wasp.chain_interface import BatchProposed, ChainBlockAnchored, ChainBlockConfirmed
-from wasp.consensus.consensus import BatchDecided
+from wasp.consensus.consensus_interface import BatchDecided
 from wasp.core_contracts.accounts import balance_of
 from wasp.core_contracts.blocklog import prove_receipt, receipt_of, verify_receipt
 from wasp.mempool import RequestPooled

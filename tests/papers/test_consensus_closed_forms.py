@@ -34,7 +34,7 @@ from wasp.consensus.byzantine import Lying, silent
 from wasp.consensus.committee_protocol import ProposalsDecided, Propose
 from wasp.consensus.common_coin import REAL_SCHEDULE, WASP_SCHEDULE
 from wasp.consensus.common_subset import CommonSubset
-from wasp.consensus.consensus import AnchorSigned, BatchDecided, ExecutionNeeded
+from wasp.consensus.consensus_interface import AnchorSigned, BatchDecided, ExecutionNeeded
 from wasp.consensus.reliable_broadcast import BroadcastPayload, PayloadDelivered, ReliableBroadcast
 
 D = 25_000

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import msgspec
+
 from ledger.kernel.automaton import NOTHING, Automaton, Envelope, NodeId, Path, Step
 from ledger.kernel.encoding import Value
 from ledger.kernel.group import SCALAR_SIZE
@@ -25,6 +27,7 @@ from wasp.consensus.common_coin import CoinShare
 from wasp.consensus.nonce_sharing import Implicate, Recover, SharingOk, SharingReady
 from wasp.consensus.nonce_signature import PartialNonceSignature
 from wasp.consensus.reliable_broadcast import Echo, Initial, Ready
+from wasp.consensus.signing_session import SessionShare, SignatureShare
 
 Lie: TypeAlias = Callable[[Envelope], Sequence[Envelope]]
 """What is said in the place of an envelope to other members."""
@@ -111,6 +114,9 @@ def bad_shares(envelope: Envelope) -> Sequence[Envelope]:
             return (Envelope(envelope.recipients, envelope.path, partial),)
         case Recover():
             return (Envelope(envelope.recipients, envelope.path, Recover(_flipped(envelope.message.share))),)
+        case SignatureShare() | SessionShare() if envelope.message.share is not None:
+            lied = msgspec.structs.replace(envelope.message, share=_flipped(envelope.message.share))
+            return (Envelope(envelope.recipients, envelope.path, lied),)
         case _:
             return (envelope,)
 

@@ -1,5 +1,7 @@
 """Common subset (Ben-Or, Kelmer, Rabin 1994, as in HoneyBadgerBFT, Miller et al. 2016, figure 4): the protocol ``wasp``.
 
+Made of other broadcasts and agreements, which the constructor is given, it is what ``hbbft`` and ``mmr14`` are built on.
+
 Every member proposes, all correct members decide the same proposals of at least n - f members.
 
 1. on the own proposal v: broadcast it with the broadcast of the own index
@@ -17,11 +19,13 @@ constant delay d it comes at 5d, after n (n - 1)(5n + 1) messages that are not `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from ledger.kernel.automaton import Fault, NodeId, Path, Step, StepBuilder
 from ledger.kernel.instant import Instant
+from wasp.committee import Committee
+from wasp.consensus.avid_broadcast import AvidBroadcast
 from wasp.consensus.binary_agreement import (
     ROUNDS_MAX,
     AgreementMessage,
@@ -40,6 +44,7 @@ from wasp.consensus.committee_protocol import (
     ProtocolOutput,
 )
 from wasp.consensus.common_coin import WASP_SCHEDULE, CoinSchedule, CoinShare, CoinTossed, CommonCoin, ReleaseShare
+from wasp.consensus.late_coin_agreement import LateCoinAgreement
 from wasp.consensus.reliable_broadcast import (
     PAYLOAD_SIZE_MAX,
     BroadcastMessage,
@@ -50,7 +55,14 @@ from wasp.consensus.reliable_broadcast import (
 )
 
 SubsetMessage: TypeAlias = BroadcastMessage | AgreementMessage | CoinShare
-Leaf: TypeAlias = ReliableBroadcast | BinaryAgreement | CommonCoin
+Broadcast: TypeAlias = ReliableBroadcast | AvidBroadcast
+Agreement: TypeAlias = BinaryAgreement | LateCoinAgreement
+Leaf: TypeAlias = Broadcast | Agreement | CommonCoin
+
+MakeBroadcast: TypeAlias = Callable[[Path, Committee, int, int], Broadcast]
+"""The broadcast at this path, of the proposer with this index, of payloads up to this size."""
+MakeAgreement: TypeAlias = Callable[[Path, Committee, CoinSchedule, int], Agreement]
+"""The agreement at this path, with these coins, for at most so many rounds."""
 
 
 class CommonSubset(CommitteeProtocol):
@@ -62,6 +74,8 @@ class CommonSubset(CommitteeProtocol):
         schedule: CoinSchedule = WASP_SCHEDULE,
         payload_size_max: int = PAYLOAD_SIZE_MAX,
         rounds_max: int = ROUNDS_MAX,
+        make_broadcast: MakeBroadcast = ReliableBroadcast,
+        make_agreement: MakeAgreement = BinaryAgreement,
     ) -> None:
         self._path = membership.path
         self._committee = membership.committee
@@ -70,6 +84,8 @@ class CommonSubset(CommitteeProtocol):
         self._schedule = schedule
         self._payload_size_max = payload_size_max
         self._rounds_max = rounds_max
+        self._make_broadcast = make_broadcast
+        self._make_agreement = make_agreement
         self._subset_quorum = membership.committee.waiting
         self._leaves: dict[Path, Leaf] = {}
         self._payloads: dict[int, bytes] = {}
@@ -88,7 +104,7 @@ class CommonSubset(CommitteeProtocol):
     def rounds(self) -> tuple[int, ...]:
         """How many rounds each agreement took until this member decided in it; 0 before."""
         leaves = (self._leaves.get(self._leaf_path("agreement", j)) for j in range(self._committee.n))
-        return tuple(leaf.rounds_taken if isinstance(leaf, BinaryAgreement) else 0 for leaf in leaves)
+        return tuple(leaf.rounds_taken if isinstance(leaf, Agreement) else 0 for leaf in leaves)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -195,9 +211,9 @@ class CommonSubset(CommitteeProtocol):
             return None
         leaf: Leaf
         if len(path) == 4 and kind == "broadcast":
-            leaf = ReliableBroadcast(path, self._committee, proposer, self._payload_size_max)
+            leaf = self._make_broadcast(path, self._committee, proposer, self._payload_size_max)
         elif len(path) == 4 and kind == "agreement":
-            leaf = BinaryAgreement(path, self._committee, self._schedule, self._rounds_max)
+            leaf = self._make_agreement(path, self._committee, self._schedule, self._rounds_max)
         elif len(path) == 5 and kind == "coin" and self._tossed_in(path[4]):
             leaf = CommonCoin(path, self._committee, self._key)
         else:
@@ -211,14 +227,14 @@ class CommonSubset(CommitteeProtocol):
     def _leaf_path(self, kind: str, proposer: int) -> Path:
         return (*self._path, kind, proposer)
 
-    def _agreement(self, proposer: int) -> BinaryAgreement:
+    def _agreement(self, proposer: int) -> Agreement:
         path = self._leaf_path("agreement", proposer)
         leaf = self._leaves.get(path) or self._open(path)
-        assert isinstance(leaf, BinaryAgreement)
+        assert isinstance(leaf, Agreement)
         return leaf
 
-    def _broadcast(self, proposer: int) -> ReliableBroadcast:
+    def _broadcast(self, proposer: int) -> Broadcast:
         path = self._leaf_path("broadcast", proposer)
         leaf = self._leaves.get(path) or self._open(path)
-        assert isinstance(leaf, ReliableBroadcast)
+        assert isinstance(leaf, Broadcast)
         return leaf

@@ -23,11 +23,11 @@ Deciding is not terminating: an ended instance goes on answering, as long as its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from ledger.kernel.automaton import NOTHING, Automaton, Envelope, Fault, NodeId, Path, Step, StepBuilder
-from ledger.kernel.encoding import Digest, Frozen, Value, encode, pack
+from ledger.kernel.encoding import Digest, Value, encode, pack
 from ledger.kernel.identity import Signer, Verifier
 from ledger.kernel.instant import Instant, earliest
 from ledger.kernel.rng import Stream
@@ -35,7 +35,6 @@ from ledger.kernel.threshold import MemberKeys
 from ledger.transaction import Essence, Transaction
 from wasp.committee import Committee
 from wasp.consensus.anchor_signature import (
-    AnchorSignature,
     MessageSigned,
     PrepareSignature,
     SignatureOutput,
@@ -52,7 +51,6 @@ from wasp.consensus.batch_proposal import (
     decode_proposals,
 )
 from wasp.consensus.committee_protocol import (
-    CommitteeProtocol,
     Membership,
     ProposalsDecided,
     ProposalsSeen,
@@ -60,17 +58,24 @@ from wasp.consensus.committee_protocol import (
     ProtocolOutput,
 )
 from wasp.consensus.common_coin import CoinShare, CoinTossed, CommonCoin, ReleaseShare
-from wasp.consensus.common_subset import CommonSubset, SubsetMessage
-from wasp.consensus.nonce_signature import NonceSignature, NonceSignatureMessage
-from wasp.request import Request, RequestId
+from wasp.consensus.consensus_interface import (
+    AnchorSigned,
+    BatchDecided,
+    BatchExecuted,
+    ConsensusInput,
+    ConsensusOutput,
+    ExecutionNeeded,
+    IndexSkipped,
+    OpenInstance,
+    OthersProposed,
+    ProposeBatch,
+    RequestsDelivered,
+    RequestsNeeded,
+    SuccessorKnown,
+)
+from wasp.consensus.protocols import PROTOCOLS, SIGNATURES, AnchorSignatureMessage, ProtocolMessage
+from wasp.request import Request
 from wasp.signed_anchor import anchor_transaction, is_signed_anchor
-
-PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {"wasp": CommonSubset}
-"""The protocols that a configuration can name."""
-
-
-SIGNATURES: Mapping[str, Callable[[Membership], AnchorSignature]] = {"wasp": NonceSignature}
-"""How the anchor is signed with each."""
 
 
 class SignedAnchor(Value):
@@ -79,86 +84,7 @@ class SignedAnchor(Value):
     transaction: Transaction
 
 
-ConsensusMessage: TypeAlias = SubsetMessage | CoinShare | NonceSignatureMessage | SignedAnchor
-
-
-class OpenInstance(Frozen):
-    """Input, once, the first: this member takes part."""
-
-
-class ProposeBatch(Frozen):
-    """Input, once: the member's proposal. It is sent as soon as the signature is prepared."""
-
-    proposal: BatchProposal
-
-
-class RequestsDelivered(Frozen):
-    """Input: the answer to ``RequestsNeeded``: all of them, in that order."""
-
-    requests: tuple[Request, ...]
-
-
-class BatchExecuted(Frozen):
-    """Input: an answer to ``ExecutionNeeded``; no essence: nothing was executed."""
-
-    essence: Essence | None
-
-
-class SuccessorKnown(Frozen):
-    """Input, once a batch is decided: this member holds a signed successor of its base; also answers ``ExecutionNeeded``."""
-
-    transaction: Transaction
-
-
-ConsensusInput: TypeAlias = OpenInstance | ProposeBatch | RequestsDelivered | BatchExecuted | SuccessorKnown
-
-
-class OthersProposed(Frozen):
-    """Output, once: f + 1 other members have proposed, so a correct one; a member that holds its proposal back joins."""
-
-    log_index: int
-
-
-class BatchDecided(Frozen):
-    """Output, once: what all correct members will execute."""
-
-    log_index: int
-    batch: Batch
-
-
-class IndexSkipped(Frozen):
-    """Output, at the end: nothing comes of this log index."""
-
-    log_index: int
-    reason: str
-
-
-class RequestsNeeded(Frozen):
-    """Output: the bodies of the decided requests are wanted; answered by ``RequestsDelivered``."""
-
-    log_index: int
-    requests: tuple[RequestId, ...]
-
-
-class ExecutionNeeded(Frozen):
-    """Output: the batch can be executed; answered by ``BatchExecuted`` or ``SuccessorKnown``."""
-
-    log_index: int
-    batch: Batch
-    requests: tuple[Request, ...]
-    entropy: Digest
-
-
-class AnchorSigned(Frozen):
-    """Output, at the end: a signed successor of the base anchor."""
-
-    log_index: int
-    transaction: Transaction
-
-
-ConsensusOutput: TypeAlias = (
-    OthersProposed | BatchDecided | IndexSkipped | RequestsNeeded | ExecutionNeeded | AnchorSigned
-)
+ConsensusMessage: TypeAlias = ProtocolMessage | AnchorSignatureMessage | CoinShare | SignedAnchor
 
 
 class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
@@ -180,7 +106,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         self._verifier = verifier
         membership = Membership(path, committee, me, signer, verifier, keys, rng)
         self.protocol = PROTOCOLS[protocol](membership)
-        self.signature: AnchorSignature = SIGNATURES[protocol](membership)
+        self.signature = SIGNATURES[protocol](membership)
         self._entropy_path: Path = (*path, "entropy")
         self._anchor_path: Path = (*path, "anchor")
         self._entropy = CommonCoin(self._entropy_path, committee, keys.coin)

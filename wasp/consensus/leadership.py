@@ -37,7 +37,7 @@ from wasp.consensus.committee_protocol import (
 )
 from wasp.consensus.proposal_list import Gathering, ProposalList, ProposalMark, SignedProposal
 from wasp.consensus.reliable_broadcast import PAYLOAD_SIZE_MAX
-from wasp.consensus.vote import Notary
+from wasp.consensus.vote import Certificate, Kind, Notary
 from wasp.questions import Questions
 
 VIEW_TIMEOUT: Duration = 2 * SECOND
@@ -66,7 +66,13 @@ class ListWanted(Value):
     digest: Digest
 
 
-LeadershipMessage: TypeAlias = SignedProposal | ProposalList | ProposalsWanted | ListWanted
+class Decision(Value):
+    """A quorum's votes of the last phase: this list is decided, and no other can be."""
+
+    certificate: Certificate
+
+
+LeadershipMessage: TypeAlias = SignedProposal | ProposalList | ProposalsWanted | ListWanted | Decision
 
 
 class LeaderProtocol(CommitteeProtocol):
@@ -77,6 +83,8 @@ class LeaderProtocol(CommitteeProtocol):
     """
 
     name: ClassVar[str]
+    decisive: ClassVar[Kind | None] = None
+    """The kind of vote of which an intersecting quorum decides, in protocols that show a ``Decision`` to others."""
 
     def __init__(self, membership: Membership, view_timeout: Duration = VIEW_TIMEOUT) -> None:
         committee = membership.committee
@@ -91,6 +99,7 @@ class LeaderProtocol(CommitteeProtocol):
         self._gathering = Gathering(self._notary, committee, self._payload_size_max)
         self._want_quorum = committee.some_correct
         self._join_quorum = committee.some_correct
+        self._decision_quorum = committee.intersecting
         self._own: SignedProposal | None = None
         self._offered: set[NodeId] = set()
         self._wanted_in = -1
@@ -102,12 +111,15 @@ class LeaderProtocol(CommitteeProtocol):
         self._questions = Questions(others, LIST_RETRY, LIST_FAN_OUT, membership.rng)
         self._decision: Digest | None = None
         self._proof: Value | None = None
-        self._behind: dict[NodeId, bool] = {}
+        self._behind: dict[NodeId, int] = {}
+        self._answered: set[NodeId] = set()
         self._output = False
         self._timers: dict[str, Instant] = {}
         self._deadline: Instant | None = None
         self.view = 0
+        """Where this member is; where the decision fell, when there is one."""
         self.proposed_at: Instant | None = None
+        """When this member, as a leader, first proposed a list."""
 
     @property
     def decided(self) -> bool:
@@ -198,6 +210,8 @@ class LeaderProtocol(CommitteeProtocol):
                 self._handle_list_wanted(step, sender, message)
             case ProposalList():
                 self._handle_proposal_list(step, sender, message, now)
+            case Decision() if self.decisive is not None:
+                self._handle_decision(step, sender, message, self.decisive, now)
             case _:
                 self._blame(step, sender, "unexpected_message", type(message).__name__)
 
@@ -222,7 +236,7 @@ class LeaderProtocol(CommitteeProtocol):
         heard = self._gathering.heard
         if len(heard) >= self._want_quorum and self._wanted_in < self.view:
             self._timers.setdefault("patience", now + PATIENCE)
-        if self._gathering.list_with(self._me) is not None:
+        if self._gathering.is_enough_for(self._me):
             self._timers.pop("patience", None)
             self._wanted_in = self.view
         self._lead(step, now)
@@ -258,10 +272,15 @@ class LeaderProtocol(CommitteeProtocol):
             self._offered.add(leader)
             step.messages.append(Envelope((leader,), self._path, self._own))
 
-    def _accept_list(self, step: StepBuilder[ProtocolOutput], proposals: ProposalList) -> None:
+    def _accept_list(self, step: StepBuilder[ProtocolOutput], proposals: ProposalList, now: Instant) -> None:
         """A good list is known: its proposals are those of f + 1 others at least."""
         self._lists[proposals.digest] = proposals
         self._join(step)
+        if proposals.digest == self._missing:
+            self._missing = None
+            self._timers.pop("list", None)
+        if self.decided:
+            self._maybe_output(step, now)
 
     def _propose_list(self, step: StepBuilder[ProtocolOutput], message: Value, now: Instant) -> None:
         """Multicast what proposes a list, as the leader."""
@@ -293,29 +312,34 @@ class LeaderProtocol(CommitteeProtocol):
         self, step: StepBuilder[ProtocolOutput], sender: NodeId, message: ProposalList, now: Instant
     ) -> None:
         """The answer to a question: a quorum vouches for its digest."""
-        if message.digest != self._missing:
-            if message.digest not in self._lists:
-                self._blame(step, sender, "unexpected_list", "nobody asked for it")
-            return
-        self._missing = None
-        self._timers.pop("list", None)
-        self._accept_list(step, message)
-        if self.decided:
-            self._maybe_output(step, now)
-        else:
+        if message.digest == self._missing:
+            self._accept_list(step, message, now)
             self._gather(step, now)
+
+    def _handle_decision(
+        self, step: StepBuilder[ProtocolOutput], sender: NodeId, message: Decision, kind: Kind, now: Instant
+    ) -> None:
+        """Line 7, at the member that was behind."""
+        certificate = message.certificate
+        if self.decided:
+            return
+        if self._notary.is_certified(kind, certificate, self._decision_quorum):
+            self._decide(step, certificate.digest, certificate.view, message, now)
+        else:
+            self._blame(step, sender, "bad_certificate", "a decision that is none")
 
     def _decide(self, step: StepBuilder[ProtocolOutput], digest: Digest, view: int, proof: Value, now: Instant) -> None:
         """Line 6, and line 7 for members that are known to be behind."""
         if self.decided:
             return
         self._decision, self._proof = digest, proof
-        self.view = max(self.view, view)
+        self.view = view
         self._timers.clear()
         self._missing = None
         self._maybe_output(step, now)
-        for member in self._behind:
-            self._answer(step, member)
+        for member, at in self._behind.items():
+            if at > view:
+                self._answer(step, member, at)
 
     def _maybe_output(self, step: StepBuilder[ProtocolOutput], now: Instant) -> None:
         """Line 6."""
@@ -328,11 +352,12 @@ class LeaderProtocol(CommitteeProtocol):
             proposals = tuple((proposal.member, proposal.payload) for proposal in decided.proposals)
             step.outputs.append(ProposalsDecided(proposals))
 
-    def _answer(self, step: StepBuilder[ProtocolOutput], member: NodeId) -> None:
-        """Line 7: the member is still in a view; it is told the decision now, or when there is one."""
-        answered = self._behind.setdefault(member, False)
-        if self._proof is not None and not answered and member != self._members[self._me]:
-            self._behind[member] = True
+    def _answer(self, step: StepBuilder[ProtocolOutput], member: NodeId, view: int) -> None:
+        """Line 7: the member is in this view; it is told the decision, now or when one falls in an earlier view."""
+        if self._proof is None:
+            self._behind[member] = max(view, self._behind.get(member, view))
+        elif member not in self._answered and member != self._members[self._me]:
+            self._answered.add(member)
             step.messages.append(Envelope((member,), self._path, self._proof))
 
     def _is_ahead(self, step: StepBuilder[ProtocolOutput], sender: NodeId, view: int) -> bool:

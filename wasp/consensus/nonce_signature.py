@@ -10,9 +10,9 @@ A preparation is a bit mask of dealers. One that does not name n - f of them is 
 
 Line 3 makes line 4 end: of f + 1 members that name a dealer one is correct (even when all liars are taken to name it) and
 has output its dealing, so everybody will. Line 3 keeps the nonce secret: at least f + 1 dealers are named, so a correct
-one. For m >= n - f preparations of at least n - f names hold m (n - f) names; were only f dealers named more than f times,
-they would hold m f + (n - f) f at most, which is less, because n > 3f. Wasp has no such bound, since it leaves out lies:
-with n = 7 and two liars, three preparations remain, and may have a single dealer in common.
+one. For m >= n - f preparations hold m (n - f) names at least; were only f dealers named more than f times,
+there would be m f + (n - f) f at most, which is less, because n > 3f. Wasp has no such bound, since there liars may name
+few or none: with n = 7 and two of them, the three correct preparations may have a single dealer in common.
 
 A member signs only the digest that it computed itself, one per log index: partial signatures of two digests with one
 nonce would give the key away. Robust with f faulty: a bad partial signature is noticed, and left out. Nobody is left

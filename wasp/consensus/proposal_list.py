@@ -85,9 +85,13 @@ class Gathering:
         self.heard[place] = proposal
         return None
 
+    def is_enough_for(self, leader: int) -> bool:
+        """Whether this leader can propose a list."""
+        return len(self.heard) >= self._list_quorum and leader in self.heard
+
     def list_with(self, leader: int) -> ProposalList | None:
-        """The list that this leader can propose: its own proposal and those that came first; none while there are too few."""
-        if len(self.heard) < self._list_quorum or leader not in self.heard:
+        """The leader's list: its own proposal and those that came first; none while there are too few."""
+        if not self.is_enough_for(leader):
             return None
         others = [place for place in self.heard if place != leader][: self._list_quorum - 1]
         return ProposalList(tuple(self.heard[place] for place in sorted((leader, *others))))

@@ -21,7 +21,7 @@ from ledger.kernel.encoding import ZERO_DIGEST, Digest, Natural, Plain, Value, d
 from ledger.kernel.identity import Signature
 from wasp.consensus.committee_protocol import Membership
 
-NOTHING_AT_ALL: Digest = ZERO_DIGEST
+NO_VALUE: Digest = ZERO_DIGEST
 """What a vote names that is for no value."""
 
 

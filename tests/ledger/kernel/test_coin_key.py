@@ -81,6 +81,7 @@ def test_f_shares_fit_to_any_value(n):
     assert value(true, range(f + 1)) == value(true, range(n - f - 1, n))
     assert value(others, range(f + 1)) == value(others, range(n - f - 1, n))
     assert value(true, range(f + 1)) != value(others, range(f + 1))
+    assert value(true, range(f + 1)) != value(true, range(f))
 
 
 @KINDS

@@ -14,7 +14,7 @@ from node.simulated.clock import SkewedClock, VirtualClock
 def recording_clock() -> tuple[VirtualClock, list[Any]]:
     seen: list[Any] = []
 
-    def handle(arrivals):
+    def handle(now, arrivals):
         for receiver, item in arrivals:
             if receiver is None:
                 item()

@@ -22,7 +22,7 @@ class Bench:
     """A disk whose releases are written down as (instant, name)."""
 
     def __init__(self, parameters: DiskParameters | None = None) -> None:
-        self.clock = VirtualClock(0, lambda arrivals: [item() for _, item in arrivals])  # type: ignore[arg-type]
+        self.clock = VirtualClock(0, lambda now, arrivals: [item() for _, item in arrivals])  # type: ignore[arg-type]
         self.disk = SimulatedDisk(DiskParameters(FSYNC) if parameters is None else parameters, self.clock)
         self.released: list[tuple[int, Any]] = []
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from node.simulated.clock import VirtualClock
+from node.simulated.clock import Arrivals, VirtualClock
 from node.simulated.delays import ConstantDelay, UniformDelay
 from node.simulated.network import LinkQuality, Network, NetworkParameters
 from tests.harness.toys import names
@@ -22,8 +22,8 @@ class Cable:
         self.clock = VirtualClock(0, self._handle)
         self.network = Network(NODES, NetworkParameters(**{"delay": ConstantDelay(D), **parameters}), self.clock, seed)
 
-    def _handle(self, arrivals: list[Any]) -> None:
-        self.arrived.extend((self.clock.now, receiver, item) for receiver, item in arrivals)
+    def _handle(self, now: int, arrivals: Arrivals) -> None:
+        self.arrived.extend((now, receiver, item) for receiver, item in arrivals)
 
     def send(self, sender: int, *recipients: int, frame: Any = FRAME, size: int = 100) -> None:
         self.network.send(sender, recipients, recipients, frame, size)

@@ -16,7 +16,8 @@ from tests.harness.consensus_instances import BASE, CONSENSUS_CODEC, REQUESTS, O
 from tests.harness.virtual_network import Pending, RandomOrder, VirtualNetwork, slow_recipients
 from wasp.consensus.batch_proposal import AnchorReference, Batch
 from wasp.consensus.byzantine import Lying, silent
-from wasp.consensus.consensus import (
+from wasp.consensus.consensus import SignedAnchor
+from wasp.consensus.consensus_interface import (
     AnchorSigned,
     BatchDecided,
     BatchExecuted,
@@ -25,7 +26,6 @@ from wasp.consensus.consensus import (
     OthersProposed,
     RequestsDelivered,
     RequestsNeeded,
-    SignedAnchor,
     SuccessorKnown,
 )
 from wasp.consensus.nonce_signature import PartialNonceSignature

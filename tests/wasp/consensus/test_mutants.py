@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from ledger.kernel import key_dealer
+from ledger.kernel.nonce_key import ModelNonceKey, RealNonceKey
 from tests.harness import consensus_checks as checks
-from tests.harness import nonce_checks
+from tests.harness import dealt_keys, key_ceremony, nonce_checks
 from tests.harness.consensus_instances import (
     check_aggregation,
     check_joining,
@@ -23,6 +25,7 @@ from wasp.consensus import batch_proposal
 from wasp.consensus.binary_agreement import BinaryAgreement
 from wasp.consensus.common_coin import CommonCoin
 from wasp.consensus.common_subset import CommonSubset
+from wasp.consensus.distributed_key import DistributedKey
 from wasp.consensus.nonce_sharing import NonceSharing
 from wasp.consensus.nonce_signature import NonceSignature
 from wasp.consensus.reliable_broadcast import ReliableBroadcast
@@ -72,6 +75,10 @@ def swarm(check: Callable[..., None], *arguments: Any, seeds: int = SEEDS) -> Ca
 FORCED = "gossiping"
 """Liars who tempt: they echo, ready and vote for whatever there is."""
 
+WRONG_DEALINGS = swarm(nonce_checks.check_sharing, 4, "wrong dealings")
+SILENT_DEALERS = swarm(nonce_checks.check_sharing, 4, "silent")
+SILENT_SIGNERS = swarm(nonce_checks.check_nonce_signature, 4, "silent", seeds=20)
+
 MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (ReliableBroadcast, "_echo_quorum", -1, swarm(checks.check_broadcast, 4, FORCED), "agreement|totality"),
     (ReliableBroadcast, "_echo_quorum", -1, swarm(checks.check_broadcast, 6, FORCED), "agreement|totality"),
@@ -92,42 +99,26 @@ MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (CommonCoin, "_threshold", +1, checks.check_coin, "liveness"),
     (CommonSubset, "_subset_quorum", -1, swarm(checks.check_subset, 4, FORCED), "size"),
     (CommonSubset, "_subset_quorum", +1, swarm(checks.check_subset, 4, "silent"), "termination"),
-    (NonceSharing, "_ok_quorum", -1, swarm(nonce_checks.check_sharing, 4, "wrong dealings"), "totality"),
-    (NonceSharing, "_ok_quorum", +1, swarm(nonce_checks.check_sharing, 4, "silent"), "validity"),
-    (NonceSharing, "_amplification_quorum", -1, swarm(nonce_checks.check_sharing, 4, "wrong dealings"), "totality"),
-    (NonceSharing, "_amplification_quorum", +1, swarm(nonce_checks.check_sharing, 4, "wrong dealings"), "totality"),
-    (NonceSharing, "_output_quorum", -1, swarm(nonce_checks.check_sharing, 4, "wrong dealings"), "totality"),
-    (NonceSharing, "_output_quorum", +1, swarm(nonce_checks.check_sharing, 4, "silent"), "validity"),
-    (NonceSharing, "_recovery_quorum", -1, swarm(nonce_checks.check_sharing, 4, "wrong dealings"), "too few shares"),
-    (NonceSharing, "_recovery_quorum", +1, swarm(nonce_checks.check_sharing, 4, "wrong dealings"), "totality"),
-    (
-        NonceSignature,
-        "_preparation_quorum",
-        -1,
-        swarm(nonce_checks.check_nonce_signature, 4, "silent", seeds=20),
-        "n - f",
-    ),
-    (
-        NonceSignature,
-        "_preparation_quorum",
-        +1,
-        swarm(nonce_checks.check_nonce_signature, 4, "silent", seeds=20),
-        "prep",
-    ),
-    (
-        NonceSignature,
-        "_signature_quorum",
-        -1,
-        swarm(nonce_checks.check_nonce_signature, 4, FORCED, seeds=20),
-        "too few",
-    ),
-    (
-        NonceSignature,
-        "_signature_quorum",
-        +1,
-        swarm(nonce_checks.check_nonce_signature, 4, "silent", seeds=20),
-        "termin",
-    ),
+    (NonceSharing, "_ok_quorum", -1, WRONG_DEALINGS, "totality"),
+    (NonceSharing, "_ok_quorum", +1, SILENT_DEALERS, "validity"),
+    (NonceSharing, "_amplification_quorum", -1, WRONG_DEALINGS, "totality"),
+    (NonceSharing, "_amplification_quorum", +1, WRONG_DEALINGS, "totality"),
+    (NonceSharing, "_output_quorum", -1, WRONG_DEALINGS, "totality"),
+    (NonceSharing, "_output_quorum", +1, SILENT_DEALERS, "validity"),
+    (NonceSharing, "_recovery_quorum", -1, WRONG_DEALINGS, "too few shares"),
+    (NonceSharing, "_recovery_quorum", +1, WRONG_DEALINGS, "totality"),
+    (NonceSignature, "_preparation_quorum", -1, SILENT_SIGNERS, "preparation: n - f dealers"),
+    (NonceSignature, "_preparation_quorum", +1, SILENT_SIGNERS, "preparation"),
+    (NonceSignature, "_signature_quorum", -1, SILENT_SIGNERS, "too few partial signatures"),
+    (NonceSignature, "_signature_quorum", +1, SILENT_SIGNERS, "termination"),
+    (RealNonceKey, "threshold", -1, nonce_checks.check_nonce_key, "enough"),
+    (RealNonceKey, "threshold", +1, nonce_checks.check_nonce_key, "enough"),
+    (RealNonceKey, "_recovery_quorum", -1, nonce_checks.check_nonce_key, "enough"),
+    (RealNonceKey, "_recovery_quorum", +1, nonce_checks.check_nonce_key, "enough"),
+    (ModelNonceKey, "threshold", -1, nonce_checks.check_nonce_key, "too few"),
+    (ModelNonceKey, "threshold", +1, nonce_checks.check_nonce_key, "enough"),
+    (ModelNonceKey, "_recovery_quorum", -1, nonce_checks.check_nonce_key, "too few"),
+    (ModelNonceKey, "_recovery_quorum", +1, nonce_checks.check_nonce_key, "enough"),
     (NonceSignature, "_dealer_quorum", -1, nonce_checks.check_dealers, "a dealer that f members name"),
     (NonceSignature, "_dealer_quorum", +1, nonce_checks.check_dealers, "a dealer that f . 1 members name"),
     (CommonSubset, "_join_quorum", -1, check_joining, "too early"),
@@ -140,6 +131,14 @@ MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (batch_proposal, "empty_max", +1, check_aggregation, "more empty ones than liars"),
     (batch_proposal, "time_place", -1, check_aggregation, "time"),
     (batch_proposal, "time_place", +1, check_aggregation, "time"),
+    (key_dealer, "some_correct", -1, dealt_keys.check_dealt_thresholds, "secrecy"),
+    (key_dealer, "some_correct", +1, dealt_keys.check_dealt_thresholds, "liveness"),
+    (DistributedKey, "_complaints_max", -1, key_ceremony.check_complaints_max, "liveness"),
+    (DistributedKey, "_complaints_max", +1, key_ceremony.check_complaints_max, "secrecy"),
+    (DistributedKey, "_good_quorum", -1, key_ceremony.check_good_quorum, "termination"),
+    (DistributedKey, "_good_quorum", +1, key_ceremony.check_good_quorum, "validity"),
+    (DistributedKey, "_qualified_min", -1, key_ceremony.check_qualified_min, "secrecy"),
+    (DistributedKey, "_qualified_min", +1, key_ceremony.check_qualified_min, "liveness"),
 ]
 
 

@@ -1,0 +1,322 @@
+"""Practical Byzantine fault tolerance (Castro and Liskov, OSDI 1999, sections 4.2 to 4.5), one decision per instance.
+
+1. leader of view 0, with a list: multicast ``PrePrepare(0, list)``
+2. on the leader's good ``PrePrepare(v, list)`` in the current view v: multicast ``Prepare(v, digest)``
+3. on an intersecting quorum of ``Prepare(v, digest)`` and the list: *prepared*; multicast ``Commit(v, digest)``
+4. on an intersecting quorum of ``Commit(v, digest)``, of any view: decide the list
+5. when the timer of view v expires, or f + 1 members are in later views (v + 1: the lowest of those): go to v + 1,
+   multicast ``ViewChange(v + 1, certificate of what was prepared last)``, offer the own proposal to its leader
+6. on n - f ``ViewChange(v)``, or whatever else shows that view v has begun: its timer starts, twice as long as the last
+7. leader of v > 0, on n - f good ``ViewChange(v)``: multicast ``NewView``: their marks, the latest certificate among them and
+   ``PrePrepare(v, list)`` with the list of that certificate; there is none: with a list of its own
+8. on a ``NewView`` that follows from its marks: go to its view, line 2
+
+The leader's ``PrePrepare`` stands for its ``Prepare``, and carries the signature of one. A decision takes 3d from the
+leader's ``PrePrepare``, and 2n(n - 1) messages. With a dead leader it takes T + 4d, T being the timeout: view change, new
+view, prepare, commit. With k dead leaders in a row the timers add up: (2^k - 1)T + (k + 3)d.
+
+Departures. (a) There is one sequence number: no watermarks, no checkpoints, and a value is a list that proves itself, so the
+null request of the paper's new view is a list of the new leader. (b) A ``NewView`` holds n - f marks and one certificate,
+not n - f certificates (see ``view_change``). (c) All votes are signed: the paper's authenticators can't be passed on. (d) A
+decided member leaves the views, and answers a ``ViewChange`` with its ``Commit`` certificate.
+
+Invariants. Two intersecting quorums share a correct member, which prepares one digest a view, so a view has one certificate
+at most. A decision in v leaves an intersecting quorum prepared in v: every n - f marks hold one of its correct members, so
+whatever is prepared later is the same list.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from ledger.kernel.automaton import NOTHING, Fault, NodeId, Path, Step, StepBuilder
+from ledger.kernel.encoding import Digest, Natural, Value
+from ledger.kernel.identity import Signature
+from ledger.kernel.instant import Duration, Instant
+from wasp.consensus.committee_protocol import Membership, ProtocolOutput
+from wasp.consensus.leadership import VIEW_TIMEOUT, VIEWS_AHEAD_MAX, Decision, LeaderProtocol, LeadershipMessage
+from wasp.consensus.proposal_list import ProposalList
+from wasp.consensus.view_change import ViewChange, ViewChangeMark, ViewChanges
+from wasp.consensus.vote import Ballot, Certificate, Notary, Vote
+
+
+class Prepare(Vote):
+    """The leader of this view proposed this list to the sender, and it is a good one."""
+
+
+class Commit(Vote):
+    """An intersecting quorum prepared this list: no other one can be prepared in this view."""
+
+
+class PrePrepare(Value):
+    """The leader's list in this view, with the signature of its ``Prepare`` for it."""
+
+    view: Natural
+    proposals: ProposalList
+    signature: Signature
+
+    @property
+    def vote(self) -> Prepare:
+        """What the leader says about the digest alone."""
+        return Prepare(self.view, self.proposals.digest, self.signature)
+
+
+class NewView(Value):
+    """The leader's list in a later view, and why it must be that one."""
+
+    marks: tuple[ViewChangeMark, ...]
+    prepared: Certificate | None
+    pre_prepare: PrePrepare
+
+
+PbftMessage: TypeAlias = LeadershipMessage | PrePrepare | Prepare | Commit | ViewChange | NewView
+
+
+class _View:
+    """The votes of one view, and what its leader proposed here."""
+
+    __slots__ = ("begun", "commits", "committed", "digest", "led", "prepares")
+
+    def __init__(self, notary: Notary, view: int, prepare_quorum: int, commit_quorum: int) -> None:
+        self.prepares = Ballot(notary, Prepare, view, prepare_quorum)
+        self.commits = Ballot(notary, Commit, view, commit_quorum)
+        self.digest: Digest | None = None
+        self.led = False
+        self.committed = False
+        self.begun = view == 0
+
+
+class Pbft(LeaderProtocol):
+    """One member's part in one instance."""
+
+    name = "pbft"
+    decisive = Commit
+
+    def __init__(self, membership: Membership, view_timeout: Duration = VIEW_TIMEOUT) -> None:
+        super().__init__(membership, view_timeout)
+        committee = membership.committee
+        self._prepare_quorum = committee.intersecting
+        self._views: dict[int, _View] = {}
+        self._open(0)
+        self._changes = ViewChanges(self._notary, committee, Prepare)
+        self._prepared: Certificate | None = None
+
+    @property
+    def status(self) -> dict[str, Any]:
+        view = self._views.get(self.view)
+        return super().status | {
+            "pre_prepared": view is not None and view.digest is not None,
+            "prepares": view.prepares.total if view else 0,
+            "commits": view.commits.total if view else 0,
+            "view_changes": self._changes.count(self.view),
+        }
+
+    def handle_message(self, sender: NodeId, path: Path, message: Any, now: Instant) -> Step[ProtocolOutput]:
+        if path != self._path:
+            return Step(faults=(Fault(sender, "no_such_leaf", path),))
+        match message:
+            case Commit():
+                return self._handle_commit(sender, message, now)
+            case Prepare():
+                return self._handle_prepare(sender, message, now)
+        step: StepBuilder[ProtocolOutput] = StepBuilder()
+        match message:
+            case PrePrepare():
+                self._handle_pre_prepare(step, sender, message, now)
+            case ViewChange():
+                self._handle_view_change(step, sender, message, now)
+            case NewView():
+                self._handle_new_view(step, sender, message, now)
+            case _:
+                self._handle_leadership(step, sender, message, now)
+        return self._conclude(step)
+
+    def _handle_prepare(self, sender: NodeId, message: Prepare, now: Instant) -> Step[ProtocolOutput]:
+        """Line 3."""
+        view = self._views.get(message.view) or self._open(message.view)
+        if view is None:
+            return self._out_of_bounds(sender, message.view)
+        count = view.prepares.add(sender, message)
+        if count.__class__ is Fault:
+            return Step(faults=(count,))
+        if count != self._prepare_quorum and count != self._join_quorum:
+            return NOTHING
+        step: StepBuilder[ProtocolOutput] = StepBuilder()
+        self._begin(step, message.view, now)
+        self._maybe_commit(step, message.view)
+        return self._conclude(step)
+
+    def _handle_commit(self, sender: NodeId, message: Commit, now: Instant) -> Step[ProtocolOutput]:
+        """Line 4."""
+        view = self._views.get(message.view) or self._open(message.view)
+        if view is None:
+            return self._out_of_bounds(sender, message.view)
+        count = view.commits.add(sender, message)
+        if count.__class__ is Fault:
+            return Step(faults=(count,))
+        if count != self._decision_quorum and count != self._join_quorum:
+            return NOTHING
+        step: StepBuilder[ProtocolOutput] = StepBuilder()
+        self._begin(step, message.view, now)
+        certificate = view.commits.certificate(message.digest)
+        if certificate is not None:
+            self._decide(step, certificate.digest, certificate.view, Decision(certificate), now)
+        return self._conclude(step)
+
+    def _handle_proposed(self, step: StepBuilder[ProtocolOutput], now: Instant) -> None:
+        self._maybe_start_timer(now)
+
+    def _handle_expiry(self, step: StepBuilder[ProtocolOutput], name: str, now: Instant) -> None:
+        """Line 5."""
+        self._change_view(step, self.view + 1)
+
+    def _handle_pre_prepare(
+        self, step: StepBuilder[ProtocolOutput], sender: NodeId, message: PrePrepare, now: Instant
+    ) -> None:
+        """Line 2 in view 0."""
+        if message.view != 0:
+            self._blame(step, sender, "unexpected_message", "a later view begins with NewView")
+        elif sender != self.leader_of(0):
+            self._blame(step, sender, "not_the_leader", "view 0")
+        else:
+            self._accept(step, sender, message, certified=False, now=now)
+
+    def _accept(
+        self, step: StepBuilder[ProtocolOutput], leader: NodeId, message: PrePrepare, certified: bool, now: Instant
+    ) -> None:
+        """Line 2. The leader's vote counts, so that two of them are found out; what is certified was checked by a quorum."""
+        view, vote = self._views.get(message.view) or self._open(message.view), message.vote
+        assert view is not None, "the view is near"
+        count = view.prepares.add(leader, vote)
+        if isinstance(count, Fault):
+            step.faults.append(count)
+            return
+        if view.digest is not None:
+            return
+        if not count and not self._notary.is_vote(leader, vote):
+            self._blame(step, leader, "bad_signature", "PrePrepare")
+            return
+        why = "" if certified else self._gathering.why_bad(message.proposals, self._committee.index[leader])
+        if why:
+            step.faults.append(Fault(leader, "bad_list", self._path, why, (message,)))
+            return
+        view.digest = vote.digest
+        self._accept_list(step, message.proposals, now)
+        self._begin(step, message.view, now)
+        if message.view == self.view and not self.decided:
+            if leader != self._members[self._me]:
+                self._multicast(step, self._notary.vote(Prepare, message.view, vote.digest))
+            self._maybe_commit(step, message.view)
+
+    def _maybe_commit(self, step: StepBuilder[ProtocolOutput], number: int) -> None:
+        """Line 3."""
+        view = self._views[number]
+        if number != self.view or view.committed or view.digest is None or self.decided:
+            return
+        certificate = view.prepares.certificate(view.digest)
+        if certificate is not None:
+            view.committed = True
+            self._prepared = certificate
+            self._multicast(step, self._notary.vote(Commit, number, view.digest))
+
+    def _begin(self, step: StepBuilder[ProtocolOutput], number: int, now: Instant) -> None:
+        """Line 6: f + 1 members at least are in this view."""
+        self._views[number].begun = True
+        self._join(step)
+        self._maybe_start_timer(now)
+
+    def _maybe_start_timer(self, now: Instant) -> None:
+        if self._own is None or self.decided or "view" in self._timers:
+            return
+        if self._views[self.view].begun:
+            self._timers["view"] = now + self.timeout_of(self.view)
+
+    def _enter(self, view: int) -> None:
+        """Be in a view, and forget what is of no use any more."""
+        self.view = view
+        if view not in self._views:
+            self._open(view)
+        for name in ("view", "patience"):
+            self._timers.pop(name, None)
+        self._changes.forget_before(view)
+        for old in [old for old in self._views if old < view - VIEWS_AHEAD_MAX]:
+            del self._views[old]
+
+    def _change_view(self, step: StepBuilder[ProtocolOutput], view: int) -> None:
+        """Line 5."""
+        self._enter(view)
+        self._multicast(step, self._changes.make(view, self._prepared))
+        self._offer(step, view)
+
+    def _handle_view_change(
+        self, step: StepBuilder[ProtocolOutput], sender: NodeId, message: ViewChange, now: Instant
+    ) -> None:
+        """Lines 5 to 7."""
+        view = message.view
+        if self._is_ahead(step, sender, view):
+            return
+        self._answer(step, sender, view)
+        if self.decided or view < self.view or view == 0:
+            return
+        fault = self._changes.add(sender, message, self.leader_of(view) == self._members[self._me])
+        if fault is not None:
+            step.faults.append(fault)
+            return
+        followed = self._changes.followed()
+        if followed > 0:
+            self._join(step)
+        if followed > self.view:
+            self._change_view(step, followed)
+        if self._changes.have_begun(self.view):
+            self._begin(step, self.view, now)
+        self._gather(step, now)
+
+    def _lead(self, step: StepBuilder[ProtocolOutput], now: Instant) -> None:
+        """Lines 1 and 7."""
+        view = self._views[self.view]
+        if view.led:
+            return
+        marks = self._changes.marks(self.view)
+        if self.view > 0 and not marks:
+            return
+        prepared = self._changes.highest(marks) if marks else None
+        if prepared is None:
+            proposals = self._gathering.list_with(self._me)
+        elif (proposals := self._lists.get(prepared.digest)) is None:
+            self._want_list(step, prepared.digest, now)
+        if proposals is None:
+            return
+        view.led = True
+        vote = self._notary.vote(Prepare, self.view, proposals.digest)
+        pre_prepare = PrePrepare(self.view, proposals, vote.signature)
+        self._propose_list(step, NewView(marks, prepared, pre_prepare) if self.view else pre_prepare, now)
+
+    def _handle_new_view(
+        self, step: StepBuilder[ProtocolOutput], sender: NodeId, message: NewView, now: Instant
+    ) -> None:
+        """Line 8."""
+        view, prepared = message.pre_prepare.view, message.prepared
+        if self._is_ahead(step, sender, view) or self.decided or view < self.view:
+            return
+        if view == 0 or sender != self.leader_of(view):
+            self._blame(step, sender, "not_the_leader", f"view {view}")
+        elif why := self._changes.why_bad(view, message.marks, prepared):
+            self._blame(step, sender, "bad_new_view", why)
+        elif prepared is not None and prepared.digest != message.pre_prepare.proposals.digest:
+            self._blame(step, sender, "bad_new_view", "not the list that was prepared")
+        else:
+            if view > self.view:
+                self._enter(view)
+            self._accept(step, sender, message.pre_prepare, certified=prepared is not None, now=now)
+
+    def _open(self, number: int) -> _View | None:
+        """The view with this number, unless it is too far away."""
+        if abs(number - self.view) > VIEWS_AHEAD_MAX:
+            return None
+        view = self._views[number] = _View(self._notary, number, self._prepare_quorum, self._decision_quorum)
+        return view
+
+    def _out_of_bounds(self, sender: NodeId, number: int) -> Step[ProtocolOutput]:
+        step: StepBuilder[ProtocolOutput] = StepBuilder()
+        self._is_ahead(step, sender, number)
+        return step.build()

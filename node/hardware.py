@@ -2,7 +2,8 @@
 
 A profile is a TOML file: for every operation its cost in microseconds (``us``; per unit, or per kB where it says so) and a
 ``source`` that tells where the number comes from, or what it was scaled from and by what; the same for the network card,
-the disk and the hash rate. Costs are kept as whole picoseconds, so that sums are exact and equal on every machine.
+the disk and the hash rate. What the operations of threshold keys cost is not in a profile, it follows from the operations
+of the group (``node.work``). Costs are kept as whole picoseconds, so that sums are exact and equal on every machine.
 """
 
 from __future__ import annotations
@@ -19,19 +20,29 @@ from ledger.kernel.rejection import Rejected
 from node.shipped import shipped
 
 Operation: TypeAlias = Literal[
-    "sign",  # one signature
-    "verify",  # one signature checked
+    "sign",  # one Ed25519 signature
+    "verify",  # one Ed25519 signature checked
     "hash",  # per kB
+    "digest",  # one hash of a few bytes
     "encode",  # per kB
     "decode",  # per kB
-    "threshold_share",  # one share made
-    "threshold_verify",  # one share checked
-    "threshold_combine",  # per share that is combined
+    "base_multiply",  # the base point of Ed25519's group times a scalar
+    "point_multiply",  # another point times a scalar
+    "point_add",  # the sum or difference of two points
+    "point_check",  # whether bytes encode a point of the group
+    "hash_to_point",
+    "hash_to_scalar",
+    "lagrange",  # one member's factor of a Lagrange weight
+    "polynomial",  # one coefficient of a polynomial's value
+    "cipher",  # per kB that is masked or unmasked
+    "erasure",  # per kB of shards decoded and coded again
     "gas",  # per unit of gas
+    "packet",  # one message encoded or decoded, besides its bytes
+    "message",  # one message handled: what the protocol's own code takes
     "frame",  # one frame sent or received: system call, authenticated encryption
 ]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
-PER_KILOBYTE: frozenset[Operation] = frozenset({"hash", "encode", "decode"})
+PER_KILOBYTE: frozenset[Operation] = frozenset({"hash", "encode", "decode", "cipher", "erasure"})
 PICOSECONDS = 1_000_000
 """Picoseconds of a microsecond."""
 DEVICES = ("bandwidth", "fsync", "disk", "hashing")

@@ -1,9 +1,12 @@
 """The virtual CPU: what a host's work costs, from its hardware profile.
 
-No automaton knows that it has a CPU. The objects that do the costly things (``Signer``, ``Verifier``, ``CoinKey``)
-are given to it wrapped by the host's ``CpuMeter``; executed gas is charged by whoever executes; frames and their
-bytes are charged by the machine. A turn of a host (all that waited for it, handled in one go) costs the sum; its outputs
-leave at the end of that time, rounded up to the microsecond, and the host is busy until then.
+No automaton knows that it has a CPU. The objects that do the costly things (``Signer``, ``Verifier``, the member's keys)
+are given to it wrapped by the host's ``CpuMeter``; executed gas is charged by whoever executes; frames, their bytes and
+the messages in them are charged by the machine, with what a message of that kind lets its receiver hash and decode.
+
+A frame costs the sum of its operations and one fixed cost. What a turn of a host handles in one go, all frames that waited
+for it, costs the sum of theirs; what it causes leaves at the end of that time, rounded up to the microsecond, and the
+host is busy until then.
 
 The meter counts in whole picoseconds. A host without a profile has a CPU that takes no time: nothing is wrapped.
 
@@ -12,13 +15,16 @@ What is not modelled: memory bandwidth, other processes, and a second core for p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from ledger.kernel.encoding import Digest
+from ledger.kernel.encoding import Value
 from ledger.kernel.identity import PublicKey, Signature, Signer, Verifier
 from ledger.kernel.instant import Duration
-from ledger.kernel.threshold import CoinKey, MemberKeys
+from ledger.kernel.threshold import MemberKeys
 from node.hardware import OPERATIONS, PICOSECONDS, HardwareProfile, Operation
+from node.simulated.metered_keys import metered_keys
+from node.wire import Packet
+from node.work import MESSAGE_WORK, Work
 
 PER_CENT = 100
 
@@ -48,6 +54,26 @@ class CpuMeter:
             self.charged[operation] += amount
             self.spent += self._costs[operation] * amount
 
+    def charge_work(self, work: Work) -> None:
+        """Several operations were carried out."""
+        for operation, amount in work.items():
+            self.charge(operation, amount)
+
+    def charge_frame(self, size: int, packets: Sequence[Packet]) -> None:
+        """A frame was opened, and what is in it is handled."""
+        self.charge("frame")
+        self.charge("decode", size)
+        self.charge("packet", len(packets))
+        for _, message in packets:
+            self.charge_message(message, own=False)
+
+    def charge_message(self, message: Value, *, own: bool) -> None:
+        """A message is handled; ``own``: the machine's to itself."""
+        self.charge("message")
+        work_of = MESSAGE_WORK.get(type(message))
+        if work_of is not None:
+            self.charge_work(work_of(message, own))
+
     def settle(self) -> Duration:
         """How long the CPU takes for what was charged since the last time."""
         spent, self.spent = self.spent, 0
@@ -63,11 +89,7 @@ class CpuMeter:
 
     def member_keys(self, keys: MemberKeys) -> MemberKeys:
         """The keys, each of whose operations is charged here."""
-        return MemberKeys(self.coin_key(keys.coin), keys.signing, keys.nonces, keys.decryption) if self.runs else keys
-
-    def coin_key(self, key: CoinKey) -> CoinKey:
-        """The key, each of whose operations is charged here."""
-        return MeteredCoinKey(key, self) if self.runs else key
+        return metered_keys(keys, self) if self.runs else keys
 
 
 class MeteredSigner:
@@ -98,27 +120,3 @@ class MeteredVerifier:
         self._meter.charge("verify")
         self._meter.charge("hash", len(message))
         return self._verifier.verify(public_key, message, signature)
-
-
-class MeteredCoinKey:
-    """Charges each share made, checked, combined."""
-
-    def __init__(self, key: CoinKey, meter: CpuMeter) -> None:
-        self._key = key
-        self._meter = meter
-
-    @property
-    def threshold(self) -> int:
-        return self._key.threshold
-
-    def share(self, sid: bytes) -> bytes:
-        self._meter.charge("threshold_share")
-        return self._key.share(sid)
-
-    def verify_share(self, member: int, sid: bytes, share: bytes) -> bool:
-        self._meter.charge("threshold_verify")
-        return self._key.verify_share(member, sid, share)
-
-    def combine(self, sid: bytes, shares: Mapping[int, bytes]) -> Digest:
-        self._meter.charge("threshold_combine", len(shares))
-        return self._key.combine(sid, shares)

@@ -216,8 +216,7 @@ class Machine:
                 if item.sample:
                     packets = self._decoded(item, wire, turn)
                 if self.metered:
-                    self.meter.charge("frame")
-                    self.meter.charge("decode", item.size)
+                    self.meter.charge_frame(item.size, packets)
                 messages += len(packets)
                 for path, message in packets:
                     self.event = message
@@ -279,6 +278,8 @@ class Machine:
                 return
             path, message = own.popleft()
             counters.own_messages += 1
+            if self.metered:
+                self.meter.charge_message(message, own=True)
             self.event = message
             step = handle_message(node, path, message, local)
 

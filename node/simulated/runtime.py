@@ -268,6 +268,7 @@ class SimulatedRuntime:
         for peers, _, bundle in bundles:
             self.counters.note_sent(bundle, len(peers))
         if machine.metered:
+            machine.meter.charge("packet", len(turn.packets))
             machine.meter.charge("encode", size)
             machine.meter.charge("frame", sum(len(peers) for peers, _, _ in bundles))
         return bundles

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
-from ledger.kernel.coin_key import deal_coin_keys
 from ledger.kernel.identity import deal_signer, verifier
+from ledger.kernel.key_dealer import deal_member_keys
 from node.simulated.cpu import CpuMeter
+from node.simulated.metered_keys import (
+    MeteredCoinKey,
+    MeteredDecryptionKey,
+    MeteredNonceKey,
+    MeteredSigningKey,
+)
 from tests.harness.simulation import toy_profile
 
 
@@ -35,17 +41,16 @@ def test_wrapped_keys_do_the_same_and_charge_for_it():
     assert (meter.charged["sign"], meter.charged["verify"], meter.charged["hash"]) == (1, 2, 14)
 
 
-def test_a_wrapped_coin_key_does_the_same_and_charges_for_it():
-    meter = CpuMeter(toy_profile(sign=1))
-    keys = deal_coin_keys("model", 1, "c", 4, 2)
-    key = meter.coin_key(keys[0])
-    shares = {0: key.share(b"sid"), 1: keys[1].share(b"sid")}
-    assert shares[0] == keys[0].share(b"sid")
-    assert key.threshold == 2
-    assert [key.verify_share(1, b"sid", shares[1]), key.verify_share(2, b"sid", shares[1])] == [True, False]
-    assert key.combine(b"sid", shares) == keys[3].combine(b"sid", shares)
-    charged = {operation: amount for operation, amount in meter.charged.items() if amount}
-    assert charged == {"threshold_share": 1, "threshold_verify": 2, "threshold_combine": 2}
+def test_all_keys_of_a_member_are_wrapped_or_none():
+    keys = deal_member_keys("model", 1, "c", 4, 1)[0]
+    assert CpuMeter(None).member_keys(keys) is keys
+    wrapped = CpuMeter(toy_profile()).member_keys(keys)
+    assert [type(wrapped.coin), type(wrapped.signing), type(wrapped.nonces), type(wrapped.decryption)] == [
+        MeteredCoinKey,
+        MeteredSigningKey,
+        MeteredNonceKey,
+        MeteredDecryptionKey,
+    ]
 
 
 def test_without_a_profile_nothing_is_wrapped_and_nothing_costs():

@@ -297,7 +297,9 @@ class CommitteeMember(Automaton[MemberInput, Value, MemberOutput]):
     ) -> None:
         """Line 4."""
         step.outputs.append(BlockReady(need.log_index))
-        size = sum(len(request.essence.call.parameters) for request in need.requests)
+        size = sum(
+            len(request.essence.call.parameters) for request in need.requests if isinstance(request, OffLedgerRequest)
+        )
         self._meter.charge("hash", size + DIGEST_SIZE * len(need.requests))
         commitment = digest("executed", need.entropy, *[request.id for request in need.requests])
         essence = Essence(

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -169,6 +170,33 @@ def consensus(
             _stop(result.failures, FAILED)
 
 
+@main.command(epilog="Exit codes: 0 done; 1 the disk failed; 2 the command is unusable.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the hardware profile into this file, such as mine.toml; an earlier one is replaced.",
+)
+@click.option(
+    "--bandwidth",
+    metavar="RATE",
+    default="1G",
+    help="Bits per second of the network card, which is not measured, such as 100M [1G].",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON object, and nothing else.")
+@_traceback
+def calibrate(out: Path | None, bandwidth: str, as_json: bool, traceback: bool) -> None:
+    """Measure what work costs on this machine: about fifteen seconds.
+
+    The profile is for --cpu of the other commands, and for [hardware] profile of a configuration. The disk is measured in
+    the folder of the profile, or in the present one.
+    """
+    with _problems_told(traceback):
+        from node.experiments.calibration import calibrate as calibrated
+
+        calibration = calibrated(out, bandwidth, datetime.now(UTC), _tell)
+        _print(calibration.json() if as_json else calibration.text())
+
+
 @contextmanager
 def _problems_told(traceback: bool) -> Iterator[None]:
     """Whatever goes wrong inside ends the command with a line on standard error and its exit code."""
@@ -198,6 +226,10 @@ def _print(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tell(step: str) -> None:
+    click.echo(f"measuring: {step}", err=True)
 
 
 def _warn(warning: str) -> None:

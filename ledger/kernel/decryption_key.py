@@ -65,8 +65,6 @@ class RealDecryptionKey:
         return base_times(secret) + image + proof + masked
 
     def is_ciphertext(self, label: bytes, ciphertext: bytes) -> bool:
-        if len(ciphertext) < CIPHERTEXT_OVERHEAD:
-            return False
         point, image = ciphertext[:POINT_SIZE], ciphertext[POINT_SIZE : 2 * POINT_SIZE]
         proof, masked = ciphertext[2 * POINT_SIZE : CIPHERTEXT_OVERHEAD], ciphertext[CIPHERTEXT_OVERHEAD:]
         return is_point(point) and verify_equal(point, _SECOND_BASE, image, proof, _context(label, masked))

@@ -5,17 +5,19 @@ Members sign with keys that remember what they signed: no pair of nonces may eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from ledger.kernel.automaton import Automaton, Envelope, NodeId, Path, Step
 from ledger.kernel.encoding import Codec, digest
-from ledger.kernel.identity import CryptoKind
+from ledger.kernel.identity import CryptoKind, verifier
 from ledger.kernel.instant import Instant
+from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rng import Stream, stream
-from ledger.kernel.threshold import Commitments, NoncePair
+from ledger.kernel.signing_key import deal_signing_keys
+from ledger.kernel.threshold import Commitments, NoncePair, SigningKey
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_checks import adversary, faulty_members
 from tests.harness.virtual_network import TimedNetwork, VirtualNetwork
@@ -47,11 +49,12 @@ SIGNERS: tuple[Signers, ...] = (
 
 
 class RememberingKey:
-    """A member's signing key that notices when one pair of nonces signs two things."""
+    """A member's signing key that notices when one pair of nonces signs two things; a spoilt one makes bad shares."""
 
     def __init__(self, key: Any, signed: dict[bytes, tuple[bytes, Commitments]]) -> None:
         self._key = key
         self._signed = signed
+        self.spoilt = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._key, name)
@@ -60,7 +63,7 @@ class RememberingKey:
         assert nonces.commitment not in self._signed, "nonces: used once"
         self._signed[nonces.commitment] = (message, commitments)
         share: bytes = self._key.sign_share(nonces, message, commitments)
-        return share
+        return bytes([share[0] ^ 1]) + share[1:] if self.spoilt else share
 
 
 class SigningCommittee:
@@ -70,19 +73,21 @@ class SigningCommittee:
         self.dealt = DealtCommittee(n, kind=kind)
         self.members = self.dealt.members
         self.signed: dict[bytes, tuple[bytes, Commitments]] = {}
+        self.keys = {me: RememberingKey(self.dealt.keys[me].signing, self.signed) for me in self.members}
         self.nodes: dict[NodeId, Any] = {me: self._member(me, log_index) for me in self.members}
         self.group_key = self.dealt.keys[self.members[0]].signing.group_key
         self.preparations: dict[int, bytes] = {}
 
     def _member(self, me: NodeId, log_index: int) -> FrostSignature:
         place = self.dealt.membership(me, log_index)
-        key: Any = RememberingKey(place.keys.signing, self.signed)
+        key: Any = self.keys[me]
         return FrostSignature(msgspec.structs.replace(place, keys=msgspec.structs.replace(place.keys, signing=key)))
 
-    def lie(self, liars: Mapping[NodeId, Sequence[Lie]]) -> None:
-        """These members lie from now on."""
-        for me, lies in liars.items():
+    def lie(self, liars: Iterable[NodeId], *lies: Lie, spoilt: bool = False) -> None:
+        """These members lie from now on; those with spoilt keys don't get a signature from themselves."""
+        for me in liars:
             self.nodes[me] = Lying(self.nodes[me], me, *lies)
+            self.keys[me].spoilt = spoilt
 
     def prepare(self, network: VirtualNetwork | TimedNetwork, spoilt: Iterable[NodeId] = ()) -> None:
         """All members prepare; what some of them prepared is spoilt in their proposals."""
@@ -105,6 +110,11 @@ class SigningCommittee:
             assert valid, f"validity: {me} has {signed}"
 
 
+def unhelpful(envelope: Envelope) -> Sequence[Envelope]:
+    """Keeps the signature to itself: a liar has it first, since its own share is right."""
+    return () if isinstance(envelope.message, CommitteeSignature) else (envelope,)
+
+
 def two_faced(envelope: Envelope) -> Sequence[Envelope]:
     """Bad shares for half of the others."""
     half = len(envelope.recipients) // 2
@@ -116,16 +126,16 @@ def two_faced(envelope: Envelope) -> Sequence[Envelope]:
 
 
 def unresponsive(envelope: Envelope) -> Sequence[Envelope]:
-    """A bad share to begin with, then none at all, but always there for the next attempt."""
-    return () if isinstance(envelope.message, SessionShare) else bad_shares(envelope)
+    """No shares when it is asked for them, but always there for the next attempt."""
+    return () if isinstance(envelope.message, SessionShare) else (envelope,)
 
 
 def lying_coordinator(rng: Stream) -> Lie:
-    """Spoils the first attempt, then asks for impossible sessions, or tells different members different ones."""
+    """Asks for impossible sessions, or tells different members different ones."""
 
     def lie(envelope: Envelope) -> Sequence[Envelope]:
         if not isinstance(envelope.message, SigningSession):
-            return bad_shares(envelope)
+            return (envelope,)
         session = envelope.message
         (first, commitment), *rest = session.commitments
         forgeries = (
@@ -155,7 +165,8 @@ class GossipingSigner(Automaton[Any, Any, Any]):
     def __init__(
         self, inner: FrostSignature, me: NodeId, committee: SigningCommittee, log_index: int, rng: Stream
     ) -> None:
-        self._inner = Lying(inner, me, two_faced if rng.random() < 0.5 else unresponsive)
+        self._inner = Lying(inner, me, unhelpful, two_faced if rng.random() < 0.5 else unresponsive)
+        committee.keys[me].spoilt = rng.random() < 0.5
         self._others = tuple(member for member in committee.members if member != me)
         self._n = len(committee.members)
         self._me = committee.members.index(me)
@@ -205,7 +216,7 @@ class GossipingSigner(Automaton[Any, Any, Any]):
         return rng.choice(kinds)()
 
 
-def check_signature(n: int, liars: Signers, seed: int, kind: CryptoKind = "model") -> SigningCommittee:
+def check_signature(n: int, liars: Signers, seed: int, kind: CryptoKind = "model") -> None:
     """All correct members end with the committee's signature, and no nonces sign twice, whatever the faulty ones do."""
     log_index = seed % n + 1
     committee = SigningCommittee(n, log_index, kind)
@@ -213,13 +224,13 @@ def check_signature(n: int, liars: Signers, seed: int, kind: CryptoKind = "model
     rng = stream(seed, "signing")
     lies: dict[Signers, Lie] = {
         "silent": silent,
-        "bad shares": bad_shares,
+        "bad shares": unhelpful,
         "two-faced": two_faced,
         "unresponsive": unresponsive,
         "lying coordinator": lying_coordinator(rng),
     }
     if liars in lies:
-        committee.lie(dict.fromkeys(faulty, (lies[liars],)))
+        committee.lie(faulty, unhelpful, lies[liars], spoilt=liars not in ("silent", "two-faced"))
     elif liars == "gossiping":
         committee.nodes.update(
             {me: GossipingSigner(committee.nodes[me], me, committee, log_index, rng) for me in faulty}
@@ -238,7 +249,65 @@ def check_signature(n: int, liars: Signers, seed: int, kind: CryptoKind = "model
                 network.crank()
     network.run()
     committee.check_signed(network)
-    return committee
+
+
+def check_signing_key() -> None:
+    """n - f members make a signature, one less make none, in both kinds."""
+    kinds: tuple[CryptoKind, ...] = ("real", "model")
+    for kind in kinds:
+        for n in (4, 5, 6, 7):
+            f = max_faulty(n)
+            keys = deal_signing_keys(kind, 1, CHAIN, n, f)
+            for count in (n - f - 1, n - f):
+                signed = _is_signed_by(kind, keys[:count])
+                assert count >= n - f or not signed, f"too few: {count} of {n}"
+                assert count < n - f or signed, f"enough: {count} of {n}"
+
+
+def _is_signed_by(kind: CryptoKind, keys: Sequence[SigningKey]) -> bool:
+    nonces = [key.make_nonces(stream(1, "nonces", member)) for member, key in enumerate(keys)]
+    commitments = tuple((member, pair.commitment) for member, pair in enumerate(nonces))
+    try:
+        shares = {member: key.sign_share(nonces[member], MESSAGE, commitments) for member, key in enumerate(keys)}
+        signature = keys[0].combine(MESSAGE, commitments, shares)
+    except AssertionError:
+        return False
+    return signature is not None and verifier(kind).verify(keys[0].group_key, MESSAGE, signature)
+
+
+def check_attempts_joined() -> None:
+    """A member that waits in attempt 0 is pulled into attempt 3 by f + 1 others, not by f."""
+    for n in (4, 5, 6, 7, 8, 9):
+        committee = SigningCommittee(n)
+        f = committee.dealt.committee.f
+        nodes = [committee.nodes[me] for me in committee.members]
+        offers = [node.handle_input(PrepareSignature(), 0).outputs[0].preparation for node in nodes]
+        nodes[0].handle_input(SignMessage(MESSAGE, tuple(enumerate(offers))), 0)
+        for others in range(1, f + 2):
+            step = nodes[0].handle_message(committee.members[others], path_of(), NextAttempt(3, offers[others]), 0)
+            joined = any(isinstance(envelope.message, NextAttempt) for envelope in step.messages)
+            assert others > f or not joined, "too early: f members may lie"
+            assert others <= f or joined, "too late: one of f + 1 is correct"
+
+
+def check_sessions_of_a_coordinator() -> None:
+    """A coordinator needs f + 1 sessions when f members spoil one each, and may open no more."""
+    for n in (4, 5, 6):
+        committee = SigningCommittee(n)
+        m0, *others = committee.members
+        committee.lie([m0], unresponsive)
+        network = TimedNetwork(committee.nodes, FROST_CODEC, 1, [m0])
+        committee.prepare(network)
+        for me in (m0, *others):
+            network.give(me, SignMessage(MESSAGE, ()))
+        network.run()
+        committee.check_signed(network)
+        late = {at for me in others for at, output in network.outputs[me] if isinstance(output, MessageSigned)}
+        assert late == {5}, f"robust: offers 1d, spoilt session 3d, the next one 5d, not {late}"
+        committee = SigningCommittee(n)
+        asking = SigningSession(1, committee.dealt.committee.f + 1, ())
+        [fault] = committee.nodes[m0].handle_message(committee.members[2], path_of(), asking, 0).faults
+        assert "is not the sender's" in fault.detail, "too many sessions"
 
 
 def path_of(log_index: int = 1) -> Path:

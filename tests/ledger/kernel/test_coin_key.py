@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.kernel import coin_key
-from ledger.kernel.coin_key import deal_coin_keys
+from ledger.kernel.coin_key import CoinModel, ModelCoinKey, deal_coin_keys
 from ledger.kernel.encoding import digest
 from ledger.kernel.group import evaluate, hash_to_point, lagrange, place_of, random_scalar, times, total
 from ledger.kernel.key_share import POINT_SHARE_SIZE, deal_key
@@ -152,11 +152,13 @@ def test_a_share_of_a_member_beyond_the_committee_is_not_right(kind):
 
 def test_a_value_that_the_model_forgot_comes_again(monkeypatch):
     monkeypatch.setattr(coin_key, "VALUES_MAX", 2)
-    [key, *_] = deal_coin_keys("model", 1, "mg1", 4, 2)
+    model = CoinModel(1, 4, 2)
+    key = ModelCoinKey(model, 0)
     names = [b"1", b"2", b"3", b"1"]
     values = [key.combine(name, {0: b"", 1: b""}) for name in names]
     assert values[0] == values[3]
     assert len(set(values)) == 3
+    assert len(model._values) == 2
 
 
 def test_a_shares_polynomial_is_the_one_that_was_dealt():

@@ -58,7 +58,9 @@ def test_it_is_bound_to_its_label_and_its_committee(kind):
     keys = DEALT[kind]
     assert keys[0].is_ciphertext(b"label", ciphertext)
     assert not keys[0].is_ciphertext(b"another label", ciphertext)
-    assert not keys[0].is_ciphertext(b"labe", ciphertext)
+    head, masked = ciphertext[:CIPHERTEXT_OVERHEAD], ciphertext[CIPHERTEXT_OVERHEAD:]
+    assert not keys[0].is_ciphertext(b"labe", head + b"l" + masked)
+    assert not keys[0].is_ciphertext(b"label" + masked[:1], head + masked[1:])
     other = deal_decryption_keys(kind, 1, "mg2", 4, 2)
     shares = {member: other[member].share(ciphertext) for member in (0, 1)}
     assert not any(keys[0].verify_share(member, ciphertext, share) for member, share in shares.items())

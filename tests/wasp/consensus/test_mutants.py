@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from ledger.kernel import key_dealer
+from ledger.kernel import key_dealer, signing_key
 from ledger.kernel.nonce_key import ModelNonceKey, RealNonceKey
+from ledger.kernel.signing_key import ModelSigningKey, RealSigningKey
 from tests.harness import consensus_checks as checks
-from tests.harness import dealt_keys, key_ceremony, nonce_checks
+from tests.harness import dealt_keys, key_ceremony, nonce_checks, signature_checks
 from tests.harness.consensus_instances import (
     check_aggregation,
     check_joining,
@@ -26,9 +27,11 @@ from wasp.consensus.binary_agreement import BinaryAgreement
 from wasp.consensus.common_coin import CommonCoin
 from wasp.consensus.common_subset import CommonSubset
 from wasp.consensus.distributed_key import DistributedKey
+from wasp.consensus.frost_signature import FrostSignature
 from wasp.consensus.nonce_sharing import NonceSharing
 from wasp.consensus.nonce_signature import NonceSignature
 from wasp.consensus.reliable_broadcast import ReliableBroadcast
+from wasp.consensus.signing_session import SigningTurns
 
 SEEDS = 400
 """Runs in which a mutant must be noticed; most are in the first ten."""
@@ -79,6 +82,8 @@ WRONG_DEALINGS = swarm(nonce_checks.check_sharing, 4, "wrong dealings")
 SILENT_DEALERS = swarm(nonce_checks.check_sharing, 4, "silent")
 SILENT_SIGNERS = swarm(nonce_checks.check_nonce_signature, 4, "silent", seeds=20)
 
+FROST_SIGNERS = swarm(signature_checks.check_signature, 4, "silent", seeds=50)
+
 MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (ReliableBroadcast, "_echo_quorum", -1, swarm(checks.check_broadcast, 4, FORCED), "agreement|totality"),
     (ReliableBroadcast, "_echo_quorum", -1, swarm(checks.check_broadcast, 6, FORCED), "agreement|totality"),
@@ -121,6 +126,18 @@ MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (ModelNonceKey, "_recovery_quorum", +1, nonce_checks.check_nonce_key, "enough"),
     (NonceSignature, "_dealer_quorum", -1, nonce_checks.check_dealers, "a dealer that f members name"),
     (NonceSignature, "_dealer_quorum", +1, nonce_checks.check_dealers, "a dealer that f . 1 members name"),
+    (signing_key, "waiting", -1, signature_checks.check_signing_key, "too few"),
+    (signing_key, "waiting", +1, signature_checks.check_signing_key, "enough"),
+    (RealSigningKey, "threshold", -1, signature_checks.check_signing_key, "enough"),
+    (RealSigningKey, "threshold", +1, signature_checks.check_signing_key, "enough"),
+    (ModelSigningKey, "threshold", -1, signature_checks.check_signing_key, "too few"),
+    (ModelSigningKey, "threshold", +1, signature_checks.check_signing_key, "enough"),
+    (SigningTurns, "signer_quorum", -1, FROST_SIGNERS, "signers: n - f"),
+    (SigningTurns, "signer_quorum", +1, FROST_SIGNERS, "signers|totality"),
+    (SigningTurns, "sessions_max", -1, signature_checks.check_sessions_of_a_coordinator, "robust"),
+    (SigningTurns, "sessions_max", +1, signature_checks.check_sessions_of_a_coordinator, "too many sessions"),
+    (FrostSignature, "_join_quorum", -1, signature_checks.check_attempts_joined, "too early"),
+    (FrostSignature, "_join_quorum", +1, signature_checks.check_attempts_joined, "too late"),
     (CommonSubset, "_join_quorum", -1, check_joining, "too early"),
     (CommonSubset, "_join_quorum", +1, check_joining, "too late"),
     (batch_proposal, "base_quorum", -1, check_aggregation, "a base that only liars know"),

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations, count
 from typing import Any
 
+import msgspec
+
 from ledger.kernel.automaton import Automaton, NodeId, Path, Step, StepBuilder
 from ledger.kernel.encoding import Codec, encode
 from ledger.kernel.group import base_times, lagrange
@@ -18,15 +20,23 @@ from tests.harness.consensus_checks import faulty_members
 from tests.harness.virtual_network import Pending, _Network
 from wasp.consensus.byzantine import Lying, equivocating_proposer, lying_echoer, lying_voter, silent
 from wasp.consensus.committee_protocol import CommitteeProtocol, ProposalsDecided, Propose
-from wasp.consensus.common_subset import CommonSubset, SubsetMessage
-from wasp.consensus.dealer_case import DealtShares, RevealedShares
-from wasp.consensus.distributed_key import DistributedKey, GenerateKeys, GenerationFailed, KeysGenerated, key_thresholds
+from wasp.consensus.dealer_case import RevealedShares
+from wasp.consensus.distributed_key import (
+    DistributedKey,
+    DistributedKeyMessage,
+    GenerateKeys,
+    GenerationFailed,
+    KeysGenerated,
+    key_thresholds,
+)
+from wasp.consensus.pbft import Pbft, PbftMessage
 
 D: Duration = 1_000
 """The longest delay that the ceremony counts on."""
+VIEW_TIMEOUT: Duration = 10 * D
 NEVER: Instant = 2**60
 PATH: Path = (CHAIN, "keys")
-CODEC: Codec[Any] = Codec(DealtShares | SubsetMessage)
+CODEC: Codec[Any] = Codec(DistributedKeyMessage | PbftMessage)
 Delays = Callable[[Pending], Duration | None]
 """How long a message takes; None: it is lost."""
 
@@ -129,8 +139,9 @@ LIARS = ("silent", "bad dealers", "accusing", "boasting", "lying")
 def member(
     dealt: DealtCommittee, me: NodeId, seed: int = 1, kind: type[DistributedKey] = DistributedKey
 ) -> DistributedKey:
-    """A member's part in the ceremony; they agree by a common subset of which the keys were dealt."""
-    agreement = CommonSubset(dealt.membership(me))
+    """A member's part in the ceremony; they agree by PBFT, which needs no keys but the signers'."""
+    no_keys: Any = None
+    agreement = Pbft(msgspec.structs.replace(dealt.membership(me), keys=no_keys), VIEW_TIMEOUT)
     rng = stream(seed, "ceremony", me)
     return kind(PATH, dealt.committee, me, key_thresholds(dealt.committee), D, agreement, rng)
 

@@ -81,7 +81,6 @@ FORCED = "gossiping"
 WRONG_DEALINGS = swarm(nonce_checks.check_sharing, 4, "wrong dealings")
 SILENT_DEALERS = swarm(nonce_checks.check_sharing, 4, "silent")
 SILENT_SIGNERS = swarm(nonce_checks.check_nonce_signature, 4, "silent", seeds=20)
-
 FROST_SIGNERS = swarm(signature_checks.check_signature, 4, "silent", seeds=50)
 
 MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [

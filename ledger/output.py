@@ -7,8 +7,7 @@ the essence of the transaction that spends it:
 - before ``timelock`` nobody may spend it,
 - before ``expiration`` only ``address`` may, from then on only the return address may.
 
-What is modelled, what is not: no native tokens, no NFTs, no storage deposit (an output carries at least one token), and a
-committee's address spells out its members' keys, until the committee signs with one threshold key.
+What is modelled, what is not: no native tokens, no NFTs, no storage deposit (an output carries at least one token).
 """
 
 from __future__ import annotations
@@ -44,20 +43,13 @@ class KeyAddress(Value):
     public_key: PublicKey
 
 
-class CommitteeAddress(Value):
-    """Unlocked by the signatures of ``threshold`` of these keys, which stand in the order of the members."""
-
-    threshold: Natural
-    public_keys: tuple[PublicKey, ...]
-
-
 class ChainAddress(Value):
     """Unlocked by a transaction that also moves the anchor of this chain."""
 
     chain: ChainId
 
 
-Address: TypeAlias = KeyAddress | CommitteeAddress | ChainAddress
+Address: TypeAlias = KeyAddress | ChainAddress
 
 
 class OutputId(Value):

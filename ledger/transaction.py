@@ -1,14 +1,13 @@
 """Transactions: inputs consumed, outputs created, and the unlocks that entitle to it.
 
-A transaction's id is the digest of its essence. Unlocks are not covered: two unlocks of one essence (two sets of n - f
-signatures, say) are one transaction, and never conflict. The timestamp in the essence is the time by which unlock
+A transaction's id is the digest of its essence. Unlocks are not covered: two unlocks of one essence (two signatures of
+one key, say) are one transaction, and never conflict. The timestamp in the essence is the time by which unlock
 conditions are judged; for an anchor transaction it is the timestamp of its chain block.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
-from itertools import pairwise
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -45,25 +44,13 @@ class SignatureUnlock(Value):
     signature: Signature
 
 
-class CommitteeUnlock(Value):
-    """For a committee's address: signatures of the transaction's id by the members at these places, lowest first."""
-
-    signers: tuple[Natural, ...]
-    signatures: tuple[Signature, ...]
-
-    def fits(self, n: int) -> bool:
-        """Whether the signers are different members of n, in order, with a signature each."""
-        in_order = all(lower < upper for lower, upper in pairwise(self.signers))
-        return in_order and all(place < n for place in self.signers) and len(self.signers) == len(self.signatures)
-
-
 class ChainUnlock(Value):
     """For a chain's address: the place among the inputs of the anchor that this transaction moves."""
 
     anchor_input: Natural
 
 
-Unlock: TypeAlias = SignatureUnlock | CommitteeUnlock | ChainUnlock
+Unlock: TypeAlias = SignatureUnlock | ChainUnlock
 
 
 class Transaction(Value):

@@ -4,17 +4,16 @@ After TIP-18 and TIP-20 (Stardust), for the two kinds of output that there are. 
 same outputs does not matter here: rivals are valid side by side, and weight decides between them.
 
 1.  It is of this network; inputs are distinct; there is one unlock per input; it is not larger than a block can carry.
-2.  A committee's address has distinct keys and a threshold from 1 to their number.
-3.  The amounts consumed and created are equal.
-4.  Every input is unlocked by the address that owns it at the timestamp of the essence: not before its timelock, by its
+2.  The amounts consumed and created are equal.
+3.  Every input is unlocked by the address that owns it at the timestamp of the essence: not before its timelock, by its
     return address from its expiration on, by its address until then.
-5.  A key's address wants a signature of the transaction's id, a committee's wants ``threshold`` of distinct members, a
-    chain's wants the anchor of that chain among the inputs (which is itself unlocked in another way).
-6.  An anchor has exactly one successor: same chain, state index one higher. No anchor comes from nothing, none
+4.  A key's address wants a signature of the transaction's id, a chain's wants the anchor of that chain among the inputs
+    (which is itself unlocked in another way). A committee's key is a key like any other.
+5.  An anchor has exactly one successor: same chain, state index one higher. No anchor comes from nothing, none
     vanishes.
-7.  The state controller changes only in a *rotation*: a transaction that moves the anchor and does nothing else, so
+6.  The state controller changes only in a *rotation*: a transaction that moves the anchor and does nothing else, so
     that a change of committee never hides among payments.
-8.  A sender feature is allowed only where the anchor of that chain is among the inputs.
+7.  A sender feature is allowed only where the anchor of that chain is among the inputs.
 """
 
 from __future__ import annotations
@@ -31,21 +30,19 @@ from ledger.output import (
     BasicOutput,
     ChainAddress,
     ChainId,
-    CommitteeAddress,
     KeyAddress,
     Output,
 )
-from ledger.transaction import ChainUnlock, CommitteeUnlock, SignatureUnlock, Transaction, Unlock
+from ledger.transaction import ChainUnlock, SignatureUnlock, Transaction, Unlock
 
 TRANSACTION_SIZE_MAX = 60 * 1024
 """Bytes of the largest transaction: a block of 64 KiB carries it with its parents, its issuer and its signature."""
 
 
 def check_form(transaction: Transaction, network: str) -> None:
-    """Rules 1 and 2: what can be judged without the ledger.
+    """Rule 1: what can be judged without the ledger.
 
-    Errors: ``Rejected`` with "wrong_network", "duplicate_input", "unlock_count", "too_large", "bad_address",
-    "two_anchors".
+    Errors: ``Rejected`` with "wrong_network", "duplicate_input", "unlock_count", "too_large", "two_anchors".
     """
     essence = transaction.essence
     require(essence.network == network, "wrong_network", f"network {essence.network!r}, expected {network!r}")
@@ -57,32 +54,14 @@ def check_form(transaction: Transaction, network: str) -> None:
     )
     size = len(encode(transaction))
     require(size <= TRANSACTION_SIZE_MAX, "too_large", f"{size} bytes, at most {TRANSACTION_SIZE_MAX} expected")
-    chains = []
-    for output in essence.outputs:
-        if isinstance(output, AnchorOutput):
-            chains.append(output.chain)
-            _check_address(output.state_controller)
-        else:
-            _check_address(output.address)
-            if output.expiration is not None:
-                _check_address(output.expiration.return_address)
+    chains = [output.chain for output in essence.outputs if isinstance(output, AnchorOutput)]
     require(len(set(chains)) == len(chains), "two_anchors", "outputs: two anchors of one chain")
 
 
-def _check_address(address: Address) -> None:
-    if isinstance(address, CommitteeAddress):
-        keys = address.public_keys
-        require(
-            1 <= address.threshold <= len(keys) == len(set(keys)),
-            "bad_address",
-            f"a committee's address with threshold {address.threshold} of {len(set(keys))} distinct keys",
-        )
-
-
 def validate(transaction: Transaction, consumed: Sequence[Output], verifier: Verifier) -> None:
-    """Rules 3 to 8, given the consumed outputs in the order of the inputs and a transaction of good form.
+    """Rules 2 to 7, given the consumed outputs in the order of the inputs and a transaction of good form.
 
-    Errors: ``Rejected`` with "amount_mismatch", "timelocked", "wrong_unlock", "bad_signature", "too_few_signatures",
+    Errors: ``Rejected`` with "amount_mismatch", "timelocked", "wrong_unlock", "bad_signature",
     "chain_not_unlocked", "anchor_lost", "anchor_from_nothing", "bad_state_index", "controller_changed", "two_anchors",
     "bad_sender".
     """
@@ -145,8 +124,6 @@ def _check_unlock(
     match owner, unlock:
         case KeyAddress(), SignatureUnlock():
             _check_signature(owner.public_key, message, unlock.signature, place, verifier)
-        case CommitteeAddress(), CommitteeUnlock():
-            _check_committee(owner, unlock, place, message, verifier)
         case ChainAddress(), ChainUnlock():
             _check_chain(owner.chain, unlock.anchor_input, place, consumed)
         case _:
@@ -155,21 +132,6 @@ def _check_unlock(
 
 def _check_signature(key: PublicKey, message: bytes, signature: Signature, place: int, verifier: Verifier) -> None:
     require(verifier.verify(key, message, signature), "bad_signature", f"input {place}: a signature does not verify")
-
-
-def _check_committee(
-    owner: CommitteeAddress, unlock: CommitteeUnlock, place: int, message: bytes, verifier: Verifier
-) -> None:
-    members, signatures = len(unlock.signers), len(unlock.signatures)
-    named = unlock.fits(len(owner.public_keys))
-    require(named, "bad_signature", f"input {place}: {signatures} signatures of {members} signers")
-    require(
-        members >= owner.threshold,
-        "too_few_signatures",
-        f"input {place}: {members} signatures, {owner.threshold} expected",
-    )
-    for member, signature in zip(unlock.signers, unlock.signatures, strict=True):
-        _check_signature(owner.public_keys[member], message, signature, place, verifier)
 
 
 def _check_chain(chain: ChainId, anchor_input: int, place: int, consumed: Sequence[Output]) -> None:

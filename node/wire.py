@@ -20,10 +20,17 @@ from node.link import LinkHeader
 from wasp.chain_view import ViewMessage
 from wasp.committee_log import CommitteeLogMessage
 from wasp.consensus.consensus import ConsensusMessage
+from wasp.consensus.distributed_key import DistributedKeyMessage
 from wasp.mempool import MempoolMessage
 
 HostMessage: TypeAlias = (
-    TangleMessage | AccessMessage | ConsensusMessage | CommitteeLogMessage | MempoolMessage | ViewMessage
+    TangleMessage
+    | AccessMessage
+    | ConsensusMessage
+    | DistributedKeyMessage
+    | CommitteeLogMessage
+    | MempoolMessage
+    | ViewMessage
 )
 """Every message that hosts exchange. A new module with messages is added here."""
 Packet: TypeAlias = tuple[Path, Value]

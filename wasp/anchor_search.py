@@ -25,8 +25,8 @@ from ledger.output import OutputId
 from ledger.transaction import Transaction
 from wasp.anchoring import AnchorView
 from wasp.committee import Committee
-from wasp.consensus.distributed_signature import is_signed_anchor
 from wasp.questions import Questions
+from wasp.signed_anchor import is_signed_anchor
 from wasp.state_manager import FetchTimes
 
 ANCHORS_SOUGHT_MAX = 16

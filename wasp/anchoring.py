@@ -29,10 +29,9 @@ from __future__ import annotations
 
 from ledger.kernel.encoding import Digest, Frozen
 from ledger.kernel.rejection import Rejected
-from ledger.output import AnchorOutput, BasicOutput, ChainId, CommitteeAddress, OutputId, TransactionId
+from ledger.output import AnchorOutput, BasicOutput, ChainId, OutputId, TransactionId
 from ledger.transaction import Essence, Transaction
 from wasp.chain_block import COMMITMENT_CODEC, ChainBlock, state_metadata_of
-from wasp.committee import Committee
 from wasp.consensus.batch_proposal import AnchorReference
 
 SETTLED_MAX = 256
@@ -61,11 +60,6 @@ class Anchor(Frozen):
     def reference(self) -> AnchorReference:
         """What a proposal names."""
         return AnchorReference(self.id, self.output.state_index)
-
-
-def committee_address(committee: Committee) -> CommitteeAddress:
-    """Who moves the chain's anchor: n - f of its members."""
-    return CommitteeAddress(committee.waiting, committee.public_keys)
 
 
 def anchor_of(anchor_id: OutputId, output: AnchorOutput) -> Anchor:

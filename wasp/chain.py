@@ -63,14 +63,15 @@ from wasp.committee_log import (
     LogIndexUsed,
     NextIndexVote,
 )
-from wasp.consensus.consensus import (
+from wasp.consensus.consensus import Consensus
+from wasp.consensus.consensus_interface import (
     AnchorSigned,
     BatchDecided,
     BatchExecuted,
-    Consensus,
     ConsensusOutput,
     ExecutionNeeded,
     IndexSkipped,
+    OpenInstance,
     OthersProposed,
     ProposeBatch,
     RequestsDelivered,
@@ -269,6 +270,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
                 self._forget(step, dropped, now)
             instance = self.instances.find(index)
             assert instance is not None
+            self._absorb_instance(step, instance, consensus.handle_input(OpenInstance(), now), now)
             for sender, path, message in self.instances.release(index):
                 self._absorb_instance(step, instance, consensus.handle_message(sender, path, message, now), now)
 

@@ -13,7 +13,7 @@ from ledger.transaction import Transaction
 from wasp.batch_policy import BatchPolicy, OldestFirst
 from wasp.chain_block import ChainBlock
 from wasp.committee_log import LogIndexUsed, RecoveryTimes
-from wasp.consensus.consensus import BatchDecided, IndexSkipped
+from wasp.consensus.consensus_interface import BatchDecided, IndexSkipped
 from wasp.core_contracts.blocklog import Receipt
 from wasp.mempool import RequestPooled, RequestRefused, SharingTimes, SubmitRequest
 from wasp.off_ledger_pool import PoolLimits

@@ -12,14 +12,16 @@ from ledger.kernel.quorum import correct_majority, intersecting, max_faulty, som
 class Committee:
     """The members of a chain, fixed in number and order.
 
-    ``members`` are hosts' names, ``public_keys`` stand in the same order. A member's *index* is its place; votes are
-    counted as bit masks of indices. ``f`` is the largest number of faulty members that the protocols survive.
+    ``members`` are hosts' names, ``public_keys`` stand in the same order; they share ``group_key``. A member's *index*
+    is its place; votes are counted as bit masks of indices. ``f`` is the largest number of faulty members that the protocols
+    survive.
     """
 
-    def __init__(self, members: Sequence[NodeId], public_keys: Sequence[PublicKey]) -> None:
+    def __init__(self, members: Sequence[NodeId], public_keys: Sequence[PublicKey], group_key: PublicKey) -> None:
         assert members and len(members) == len(public_keys) == len(set(members))
         self.members: tuple[NodeId, ...] = tuple(members)
         self.public_keys: tuple[PublicKey, ...] = tuple(public_keys)
+        self.group_key = group_key
         self.index: dict[NodeId, int] = {member: place for place, member in enumerate(self.members)}
         self.bit: dict[NodeId, int] = {member: 1 << place for place, member in enumerate(self.members)}
         self.n = len(self.members)

@@ -18,7 +18,7 @@ from wasp.anchoring import AnchorView, anchor_essence
 from wasp.chain_interface import ChainBlockExecutionNeeded, ExecutionCompleted
 from wasp.chain_view import BasesNeeded
 from wasp.consensus.batch_proposal import Batch
-from wasp.consensus.consensus import BatchExecuted, ExecutionNeeded, SuccessorKnown
+from wasp.consensus.consensus_interface import BatchExecuted, ExecutionNeeded, SuccessorKnown
 from wasp.state_manager import StateManager
 
 BatchStep: TypeAlias = SuccessorKnown | BatchExecuted | ChainBlockExecutionNeeded

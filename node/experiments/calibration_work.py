@@ -20,6 +20,7 @@ from ledger.kernel.encoding import ZERO_DIGEST, digest
 from ledger.kernel.erasure import decode_shards, encode_shards
 from ledger.kernel.identity import deal_signer, verifier
 from ledger.kernel.key_dealer import deal_member_keys
+from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rng import stream
 from ledger.output import OutputId, chain_id
 from ledger.pow import RealGrinder
@@ -104,8 +105,8 @@ class _Subset:
     def __init__(self) -> None:
         members = tuple(NodeId(f"m{index}") for index in range(MEMBERS))
         signers = [deal_signer("model", 1, member) for member in members]
-        committee = Committee(members, [signer.public_key for signer in signers])
-        keys, judge = deal_member_keys("model", 1, "calibration", MEMBERS, committee.f), verifier("model")
+        keys, judge = deal_member_keys("model", 1, "calibration", MEMBERS, max_faulty(MEMBERS)), verifier("model")
+        committee = Committee(members, [signer.public_key for signer in signers], keys[0].signing.group_key)
         self._memberships = [
             Membership(("calibration", 1), committee, member, signer, judge, key, stream(1, "calibration", member))
             for member, signer, key in zip(members, signers, keys, strict=True)

@@ -33,14 +33,15 @@ from node.simulated.cpu import CpuMeter
 from wasp.committee import Committee
 from wasp.committee_log import LogIndexUsed
 from wasp.consensus.batch_proposal import AnchorReference, Batch, BatchProposal
-from wasp.consensus.consensus import (
+from wasp.consensus.consensus import Consensus
+from wasp.consensus.consensus_interface import (
     AnchorSigned,
     BatchDecided,
     BatchExecuted,
-    Consensus,
     ConsensusOutput,
     ExecutionNeeded,
     IndexSkipped,
+    OpenInstance,
     OthersProposed,
     ProposeBatch,
     RequestsDelivered,
@@ -246,6 +247,7 @@ class CommitteeMember(Automaton[MemberInput, Value, MemberOutput]):
         self.instances.open(log_index, self._open_instance(log_index))
         instance = self.instances.find(log_index)
         assert instance is not None
+        self._absorb(step, instance, instance.consensus.handle_input(OpenInstance(), now), now)
         self._maybe_propose(step, instance, now)
         for sender, path, message in self.instances.release(log_index):
             self._absorb(step, instance, instance.consensus.handle_message(sender, path, message, now), now)
@@ -295,7 +297,9 @@ class CommitteeMember(Automaton[MemberInput, Value, MemberOutput]):
     ) -> None:
         """Line 4."""
         step.outputs.append(BlockReady(need.log_index))
-        size = sum(len(request.essence.call.parameters) for request in need.requests)
+        size = sum(
+            len(request.essence.call.parameters) for request in need.requests if isinstance(request, OffLedgerRequest)
+        )
         self._meter.charge("hash", size + DIGEST_SIZE * len(need.requests))
         commitment = digest("executed", need.entropy, *[request.id for request in need.requests])
         essence = Essence(

@@ -16,7 +16,7 @@ from node.configuration_schema import problem_of
 from node.hardware import hardware_profile
 from node.simulated.conditions import Conditions, conditions, hardware_section, network_parameters, network_section
 from wasp.consensus.batch_proposal import REQUESTS_MAX
-from wasp.consensus.consensus import PROTOCOLS
+from wasp.consensus.protocols import PROTOCOLS
 
 NODES_MAX = 256
 """A block of a protocol of cubic cost then takes half an hour; frames and proposals are far from their limits."""

@@ -19,7 +19,7 @@ from ledger.kernel.identity import deal_signer, verifier
 from ledger.kernel.instant import HOUR, SECOND, Duration
 from ledger.kernel.key_dealer import deal_member_keys
 from ledger.kernel.rng import Stream, stream
-from ledger.output import AnchorOutput, KeyAddress, OutputId, chain_id
+from ledger.output import AnchorOutput, OutputId, chain_id
 from node.experiments.committee_member import BeginIndex, BeginningNeeded, CommitteeMember, RequestSource, SilentMember
 from node.experiments.committee_options import CommitteeOptions
 from node.experiments.committee_recorder import CommitteeRecorder
@@ -32,6 +32,7 @@ from node.simulated.runtime import SimulatedRuntime
 from node.wire import Wire
 from wasp.committee import Committee
 from wasp.consensus.consensus import Consensus
+from wasp.signed_anchor import committee_address
 
 CHAIN = "committee"
 PATIENCE: Duration = HOUR
@@ -94,10 +95,11 @@ class _Setup:
         self._options = options
         self._conditions = options.conditions(folder)
         self._signers = {name: deal_signer(options.crypto, options.seed, name) for name in options.names}
-        self._committee = Committee(options.names, [signer.public_key for signer in self._signers.values()])
         self._verifier = verifier(options.crypto)
         self._keys = deal_member_keys(options.crypto, options.seed, CHAIN, options.nodes, options.faulty_max)
-        address = KeyAddress(self._keys[0].signing.group_key)
+        public_keys = [signer.public_key for signer in self._signers.values()]
+        self._committee = Committee(options.names, public_keys, self._keys[0].signing.group_key)
+        address = committee_address(self._committee)
         genesis = AnchorOutput(1, chain_id(CHAIN, CHAIN), 0, digest("genesis"), address)
         self._genesis = (OutputId(digest("genesis", options.seed), 0), genesis)
         self._maker = RequestMaker(options.crypto, options.seed, CHAIN, options.payload)

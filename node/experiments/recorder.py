@@ -30,7 +30,7 @@ from node.experiments.tables import Tables
 from node.host import ChainFact
 from node.simulated.machine import Counters
 from wasp.chain_interface import BatchProposed, ChainBlockAnchored, ChainBlockConfirmed, ChainBlocksUndone
-from wasp.consensus.consensus import BatchDecided
+from wasp.consensus.consensus_interface import BatchDecided
 from wasp.core_contracts.blocklog import Receipt
 from wasp.mempool import RequestRefused
 from wasp.request import MESSAGE_CODEC, OffLedgerRequest, OnLedgerRequest

@@ -20,10 +20,13 @@ from node.experiments.invariants import MEANINGS
 from node.experiments.tables import Tables
 from wasp.chain_view import ViewMessage
 from wasp.committee_log import CommitteeLogMessage
+from wasp.consensus.avid_broadcast import AvidMessage
 from wasp.consensus.binary_agreement import AgreementMessage
 from wasp.consensus.common_coin import CoinShare
 from wasp.consensus.consensus import SignedAnchor
-from wasp.consensus.distributed_signature import PartialSignature
+from wasp.consensus.distributed_key import DistributedKeyMessage
+from wasp.consensus.late_coin_agreement import LateCoinMessage
+from wasp.consensus.protocols import AnchorSignatureMessage, ProtocolMessage
 from wasp.consensus.reliable_broadcast import BroadcastMessage
 from wasp.mempool import MempoolMessage
 
@@ -43,19 +46,29 @@ ENERGY_ROWS = (
     ("imbalance_sold", "imbalance, sold to the main grid", False, True),
 )
 """Key of the summary, words, and whether it is a part of demand, of generation."""
-MESSAGE_PARTS = tuple(
-    (part, tuple(kind.__name__ for kind in get_args(kinds) or (kinds,)))
-    for part, kinds in (
-        ("reliable broadcast of proposals", BroadcastMessage),
-        ("binary agreement on each proposal", AgreementMessage),
-        ("common coin", CoinShare),
-        ("distributed signature of anchors", PartialSignature | SignedAnchor),
-        ("committee log, which index is next", CommitteeLogMessage),
-        ("mempool, requests within a committee", MempoolMessage),
-        ("catching up with a chain", ViewMessage),
-        ("layer-1 gossip", TangleMessage),
-        ("access to layer 1", AccessMessage),
-    )
+
+
+def _message_parts(*parts: tuple[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The names of each part's kinds of messages; a kind that several parts use counts for the first."""
+    named: dict[str, str] = {}
+    for part, kinds in parts:
+        for kind in get_args(kinds) or (kinds,):
+            named.setdefault(kind.__name__, part)
+    return tuple((part, tuple(kind for kind in named if named[kind] == part)) for part, _ in parts)
+
+
+MESSAGE_PARTS = _message_parts(
+    ("broadcast of proposals and of nonces", BroadcastMessage | AvidMessage),
+    ("binary agreement on each proposal", AgreementMessage | LateCoinMessage),
+    ("common coin", CoinShare),
+    ("signature of anchors", AnchorSignatureMessage | SignedAnchor),
+    ("agreement behind a leader, opening of encrypted proposals", ProtocolMessage),
+    ("generation of keys", DistributedKeyMessage),
+    ("committee log, which index is next", CommitteeLogMessage),
+    ("mempool, requests within a committee", MempoolMessage),
+    ("catching up with a chain", ViewMessage),
+    ("layer-1 gossip", TangleMessage),
+    ("access to layer 1", AccessMessage),
 )
 """Parts of the protocol, and the kinds of their messages."""
 STAGE_WORDS = {

@@ -17,6 +17,7 @@ from ledger.kernel.encoding import Frozen, digest
 from ledger.kernel.identity import PublicKey, Signer, deal_signer, verifier
 from ledger.kernel.instant import DAY, MINUTE, Duration, Instant
 from ledger.kernel.key_dealer import deal_member_keys
+from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rng import stream
 from ledger.kernel.threshold import MemberKeys
 from ledger.output import AnchorOutput, OutputId, chain_id
@@ -53,7 +54,6 @@ from node.simulated.effects import PowKind, ProofOfWork
 from node.simulated.machine import Boot, HostFactory
 from node.simulated.runtime import Observer, SimulatedRuntime
 from node.wire import Wire
-from wasp.anchoring import committee_address
 from wasp.chain import Chain
 from wasp.chain_block import ChainBlock, state_metadata_of
 from wasp.chain_interface import ChainBlockExecutionNeeded, ChainParameters
@@ -62,6 +62,7 @@ from wasp.committee_log import RecoveryTimes
 from wasp.core_contracts.accounts import total_of
 from wasp.core_contracts.governance import GOVERNANCE
 from wasp.publishing import PublicationTimes
+from wasp.signed_anchor import committee_address
 from wasp.state import State
 from wasp.vm.execution import Execution, execute
 from wasp.vm.genesis import genesis, genesis_block
@@ -202,10 +203,9 @@ class Scenario:
             found = f"the genesis funds of all accounts are {tokens} micro-pence, expected at most {TOKENS_MAX}"
             raise ConfigurationError([FieldProblem(("market", "funds_days"), found)])
         prepared = {name: self._prepared(chain, funds[name]) for name, chain in self.plan.chains.items()}
-        genesis_outputs = [anchor for _, _, _, anchor in prepared.values()]
+        genesis_outputs = [anchor for *_, anchor in prepared.values()]
         self.genesis_ledger = GenesisLedger(self.network, tuple(genesis_outputs))
-        for place, (name, (committee, program, state, anchor)) in enumerate(prepared.items()):
-            keys = deal_member_keys(self.configuration.scenario.crypto, self.seed, name, committee.n, committee.f)
+        for place, (name, (committee, keys, program, state, anchor)) in enumerate(prepared.items()):
             setups[name] = ChainSetup(
                 self.plan.chains[name],
                 committee,
@@ -217,8 +217,13 @@ class Scenario:
             )
         return setups
 
-    def _prepared(self, chain: ChainPlan, funds: dict[str, int]) -> tuple[Committee, Program, State, AnchorOutput]:
-        committee = Committee(chain.members, [self.signers[member].public_key for member in chain.members])
+    def _prepared(
+        self, chain: ChainPlan, funds: dict[str, int]
+    ) -> tuple[Committee, tuple[MemberKeys, ...], Program, State, AnchorOutput]:
+        n, crypto = len(chain.members), self.configuration.scenario.crypto
+        keys = deal_member_keys(crypto, self.seed, chain.name, n, max_faulty(n))
+        public_keys = [self.signers[member].public_key for member in chain.members]
+        committee = Committee(chain.members, public_keys, keys[0].signing.group_key)
         relatives = [*chain.children, *([chain.parent] if chain.parent else [])]
         program = Program(
             self.network,
@@ -232,7 +237,7 @@ class Scenario:
         state = genesis(program, {**funds, GOVERNANCE: ANCHOR_FUNDS}, dict.fromkeys(funds, (AUCTION,)))
         block = genesis_block(program, state)
         anchor = AnchorOutput(total_of(state), program.id, 0, state_metadata_of(block), committee_address(committee))
-        return committee, program, state, anchor
+        return committee, keys, program, state, anchor
 
     def _funds(self, chain: ChainPlan) -> dict[str, int]:
         """Genesis funds: so many days at the data's worst day at the main grid's price; the utility the same per home."""

@@ -32,7 +32,8 @@ from tests.benchmarks.rate import Result
 from tests.harness.committee import DealtCommittee
 from tests.harness.toys import Rounds, ToyMessage, names
 from wasp.consensus.committee_protocol import CommitteeProtocol, ProposalsDecided, Propose
-from wasp.consensus.consensus import PROTOCOLS, ConsensusMessage
+from wasp.consensus.consensus import ConsensusMessage
+from wasp.consensus.protocols import PROTOCOLS
 
 MESSAGES_MIN = 2_000_000
 SIZES = (16, 64, 128)

@@ -28,10 +28,10 @@ from ledger.kernel.encoding import Codec, digest, encode
 from ledger.kernel.identity import ModelSigner, ModelVerifier, Signer, deal_signer
 from ledger.kernel.instant import MILLISECOND, SECOND
 from ledger.kernel.key_dealer import deal_member_keys
+from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rng import stream
 from ledger.output import AnchorOutput, BasicOutput, ChainAddress, Expiration, OutputId, SenderFeature, chain_id
 from ledger.transaction import Transaction
-from wasp.anchoring import committee_address
 from wasp.chain import Chain
 from wasp.chain_block import state_metadata_of
 from wasp.chain_interface import (
@@ -49,6 +49,7 @@ from wasp.core_contracts.accounts import total_of
 from wasp.mempool import MempoolMessage, SubmitRequest
 from wasp.publishing import PublicationNeeded
 from wasp.request import CrossChainMessage, MessageId, OffLedgerRequest, call, sign_request
+from wasp.signed_anchor import committee_address
 from wasp.vm.contract import Contract, Due
 from wasp.vm.execution import execute
 from wasp.vm.genesis import genesis, genesis_block
@@ -253,8 +254,9 @@ class ChainNetwork:
         self.chain_id = chain_id(NETWORK, CHAIN)
         names = tuple(NodeId(f"m{place}") for place in range(n))
         self.signers: dict[NodeId, Signer] = {name: deal_signer("model", seed, name) for name in names}
-        self.committee = Committee(names, [self.signers[name].public_key for name in names])
-        self.keys = deal_member_keys("model", seed, CHAIN, n, self.committee.f)
+        self.keys = deal_member_keys("model", seed, CHAIN, n, max_faulty(n))
+        public_keys = [self.signers[name].public_key for name in names]
+        self.committee = Committee(names, public_keys, self.keys[0].signing.group_key)
         self.users = [ModelSigner(digest("user", place)) for place in range(users)]
         self.program = Program(
             NETWORK,

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ledger.kernel.automaton import NodeId
-from ledger.kernel.identity import CryptoKind, Signer, deal_signer, verifier
+from ledger.kernel.identity import CryptoKind, Signature, Signer, deal_signer, verifier
 from ledger.kernel.key_dealer import deal_member_keys
+from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rng import stream
 from ledger.kernel.threshold import MemberKeys
 from wasp.committee import Committee
@@ -23,8 +24,9 @@ class DealtCommittee:
     def __init__(self, n: int, seed: int = 1, kind: CryptoKind = "model") -> None:
         self.members = tuple(NodeId(f"m{index}") for index in range(n))
         self.signers: dict[NodeId, Signer] = {me: deal_signer(kind, seed, me) for me in self.members}
-        self.committee = Committee(self.members, [self.signers[me].public_key for me in self.members])
-        keys = deal_member_keys(kind, seed, CHAIN, n, self.committee.f)
+        keys = deal_member_keys(kind, seed, CHAIN, n, max_faulty(n))
+        public_keys = [self.signers[me].public_key for me in self.members]
+        self.committee = Committee(self.members, public_keys, keys[0].signing.group_key)
         self.keys: dict[NodeId, MemberKeys] = dict(zip(self.members, keys, strict=True))
         self.verifier = verifier(kind)
 
@@ -39,6 +41,16 @@ class DealtCommittee:
             self.keys[me],
             stream(1, "member", me, log_index),
         )
+
+    def signature(self, message: bytes) -> Signature:
+        """The committee's signature: what n - f of its members make together."""
+        keys = [self.keys[me].signing for me in self.members[: self.committee.waiting]]
+        nonces = [key.make_nonces(stream(1, "nonces", place)) for place, key in enumerate(keys)]
+        commitments = tuple((place, pair.commitment) for place, pair in enumerate(nonces))
+        shares = [key.sign_share(pair, message, commitments) for key, pair in zip(keys, nonces, strict=True)]
+        signature = keys[0].combine(message, commitments, dict(enumerate(shares)))
+        assert signature is not None
+        return signature
 
     def consensus(self, me: NodeId, log_index: int = 1) -> Consensus:
         """A member's part in one log index."""

@@ -10,27 +10,28 @@ from ledger.kernel.encoding import Codec, digest, encode
 from ledger.kernel.identity import deal_signer
 from ledger.kernel.rng import stream
 from ledger.output import AnchorOutput, KeyAddress, OutputId, chain_id
-from ledger.transaction import CommitteeUnlock, Essence
+from ledger.transaction import Essence
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_checks import LIES, Liars, adversary, faulty_members
-from tests.harness.virtual_network import VirtualNetwork
+from tests.harness.virtual_network import TimedNetwork, VirtualNetwork
 from wasp.consensus import batch_proposal
-from wasp.consensus.batch_proposal import AnchorReference, Batch, BatchProposal
+from wasp.consensus.batch_proposal import Aggregate, AnchorReference, Batch, BatchProposal, MemberProposal
 from wasp.consensus.byzantine import Gossiping, Lying
-from wasp.consensus.consensus import (
+from wasp.consensus.consensus import ConsensusMessage
+from wasp.consensus.consensus_interface import (
     AnchorSigned,
     BatchExecuted,
-    ConsensusMessage,
     ExecutionNeeded,
     IndexSkipped,
+    OpenInstance,
     OthersProposed,
     ProposeBatch,
     RequestsDelivered,
     RequestsNeeded,
 )
-from wasp.consensus.distributed_signature import is_signed_anchor, is_signed_by
 from wasp.consensus.reliable_broadcast import Initial
 from wasp.request import OffLedgerRequest, RequestId, call, sign_request
+from wasp.signed_anchor import is_signed_anchor
 
 CONSENSUS_CODEC: Codec[Any] = Codec(ConsensusMessage)
 BASE = AnchorReference(OutputId(digest("base"), 0), 7)
@@ -67,6 +68,12 @@ def propose(time: int = 1_000, base: AnchorReference | None = BASE, requests: in
     return ProposeBatch(BatchProposal(base, time, tuple(request.id for request in REQUESTS[:requests])))
 
 
+def take_part(network: VirtualNetwork | TimedNetwork, me: NodeId, proposal: ProposeBatch) -> None:
+    """The member opens the instance, and proposes."""
+    network.give(me, OpenInstance())
+    network.give(me, proposal)
+
+
 def check_instance(n: int, liars: Liars, seed: int) -> None:
     """All correct members end with one anchor, signed by n - f members, whatever the faulty ones do."""
     dealt = DealtCommittee(n)
@@ -80,15 +87,13 @@ def check_instance(n: int, liars: Liars, seed: int) -> None:
             nodes[me] = Lying(nodes[me], me, *LIES[liars])
     network = VirtualNetwork(nodes, CONSENSUS_CODEC, adversary(dealt.members, seed), faulty, Owner())
     for place, me in enumerate(dealt.members):
-        network.give(me, propose(time=1_000 * place))
+        take_part(network, me, propose(time=1_000 * place))
     network.run()
     ends = {me: network.outputs_of(me, AnchorSigned, IndexSkipped) for me in network.correct}
     assert all(len(end) == 1 and isinstance(end[0], AnchorSigned) for end in ends.values()), f"termination: {ends}"
     transactions = [end[0].transaction for end in ends.values()]
     assert len({transaction.id for transaction in transactions}) == 1, f"agreement: {ends}"
     for transaction in transactions:
-        unlock: Any = transaction.unlocks[0]
-        assert len(unlock.signers) == n - dealt.committee.f, "signatures: n - f"
         assert is_signed_anchor(transaction, BASE.output_id, dealt.committee, dealt.verifier), "signatures: valid"
 
 
@@ -107,25 +112,18 @@ def check_joining() -> None:
             assert place <= dealt.committee.f or told, "too late: one of f + 1 is correct"
 
 
-def check_signature_quorum() -> None:
-    """n - f signatures of members are enough, one less is too few."""
-    for n in (4, 5, 6, 7, 8, 9):
-        dealt = DealtCommittee(n)
-        message = digest("message")
-        signatures = tuple(dealt.signers[me].sign(message) for me in dealt.members)
-        for count in range(n + 1):
-            unlock = CommitteeUnlock(tuple(range(count)), signatures[:count])
-            signed = is_signed_by(dealt.committee, message, unlock, dealt.verifier)
-            assert count >= n - dealt.committee.f or not signed, f"too few: {count} of {n}"
-            assert count < n - dealt.committee.f or signed, f"enough: {count} of {n}"
-
-
 def decided(*proposals: BatchProposal | bytes) -> tuple[tuple[int, bytes], ...]:
     """The proposals as the subset decides them, by members 0, 1, ..."""
     return tuple(
-        (member, proposal if isinstance(proposal, bytes) else encode(proposal))
+        (member, proposal if isinstance(proposal, bytes) else encode(MemberProposal(proposal, b"")))
         for member, proposal in enumerate(proposals)
     )
+
+
+def aggregate_of(payloads: Iterable[tuple[int, bytes]], f: int) -> Aggregate:
+    """What a member makes of decided payloads."""
+    proposals = batch_proposal.decode_proposals(tuple(payloads))
+    return batch_proposal.aggregate({member: proposal.batch for member, proposal in proposals.items()}, f)
 
 
 def check_aggregation() -> None:
@@ -134,7 +132,7 @@ def check_aggregation() -> None:
     lie = AnchorReference(OutputId(digest("lie"), 0), 99)
 
     def batch_of(*proposals: BatchProposal | bytes) -> Batch | None:
-        aggregate = batch_proposal.aggregate(decided(*proposals), 1)
+        aggregate = aggregate_of(decided(*proposals), 1)
         return aggregate if isinstance(aggregate, Batch) else None
 
     honest = BatchProposal(BASE, 20, (first,))

@@ -9,21 +9,19 @@ from ledger.output import (
     AnchorOutput,
     BasicOutput,
     ChainAddress,
-    CommitteeAddress,
     KeyAddress,
     Output,
     OutputId,
     chain_id,
 )
-from ledger.transaction import ChainUnlock, CommitteeUnlock, Essence, SignatureUnlock, Transaction, Unlock
+from ledger.transaction import ChainUnlock, Essence, SignatureUnlock, Transaction, Unlock
 from ledger.utxo import GenesisLedger
 
 NETWORK = "test"
 ALICE, BOB, CAROL = (deal_signer("model", 0, name) for name in ("alice", "bob", "carol"))
-MEMBERS: tuple[Signer, ...] = tuple(deal_signer("model", 0, "member", i) for i in range(4))
-THRESHOLD = 3
+COMMITTEE_KEY = deal_signer("model", 0, "committee")
 CHAINS = tuple(chain_id(NETWORK, name) for name in ("mg1", "mg2"))
-COMMITTEE = CommitteeAddress(THRESHOLD, tuple(member.public_key for member in MEMBERS))
+COMMITTEE = KeyAddress(COMMITTEE_KEY.public_key)
 
 
 def key_of(signer: Signer) -> KeyAddress:
@@ -42,15 +40,12 @@ def genesis(*outputs: Output) -> GenesisLedger:
     return GenesisLedger(NETWORK, outputs)
 
 
-def sign(essence: Essence, *signers: Signer | Sequence[Signer] | int) -> Transaction:
-    """One unlock per signer: a key's, a committee's, or the place of an anchor."""
+def sign(essence: Essence, *signers: Signer | int) -> Transaction:
+    """One unlock per signer: a key's, or the place of an anchor."""
     unlocks: list[Unlock] = []
     for signer in signers:
         if isinstance(signer, int):
             unlocks.append(ChainUnlock(signer))
-        elif isinstance(signer, Sequence):
-            places = tuple(MEMBERS.index(member) for member in signer)
-            unlocks.append(CommitteeUnlock(places, tuple(member.sign(essence.id) for member in signer)))
         else:
             unlocks.append(SignatureUnlock(signer.sign(essence.id)))
     return Transaction(essence, tuple(unlocks))
@@ -70,13 +65,13 @@ def move(
     sent: Sequence[BasicOutput] = (),
     received: Sequence[tuple[OutputId, BasicOutput]] = (),
     note: bytes = b"",
-    signers: Sequence[Signer] = MEMBERS[:THRESHOLD],
+    signer: Signer = COMMITTEE_KEY,
 ) -> Transaction:
     """The chain's next anchor, with outputs sent and received."""
     amount = anchor.amount + sum(output.amount for _, output in received) - sum(output.amount for output in sent)
     successor = AnchorOutput(amount, anchor.chain, anchor.state_index + 1, note or anchor.state_metadata, COMMITTEE)
     inputs = (anchor_id, *(id for id, _ in received))
-    return sign(Essence(NETWORK, timestamp, inputs, (successor, *sent)), signers, *[0] * len(received))
+    return sign(Essence(NETWORK, timestamp, inputs, (successor, *sent)), signer, *[0] * len(received))
 
 
 def successor_of(transaction: Transaction) -> tuple[OutputId, AnchorOutput]:

@@ -18,7 +18,7 @@ from ledger.booking import BlockBooked
 from ledger.kernel.automaton import Fault, NodeId
 from ledger.kernel.encoding import unpack
 from ledger.kernel.instant import MINUTE, Instant
-from ledger.transaction import CommitteeUnlock, Transaction
+from ledger.transaction import SignatureUnlock, Transaction
 from market.bidders.bidder import Seat
 from market.hierarchy import AUCTION
 from market.meter import Meter, NoisyForecast
@@ -28,8 +28,7 @@ from node.configuration import Configuration
 from node.experiments.scenario import Scenario
 from node.host import ChainFact
 from wasp.chain_interface import BatchProposed, ChainBlockAnchored, ChainBlockConfirmed
-from wasp.consensus.consensus import BatchDecided
-from wasp.consensus.distributed_signature import is_signed_by
+from wasp.consensus.consensus_interface import BatchDecided
 from wasp.core_contracts.accounts import balance_of
 from wasp.core_contracts.blocklog import prove_receipt, receipt_of, verify_receipt
 from wasp.mempool import RequestPooled
@@ -207,9 +206,8 @@ def test_step_8_what_is_left_goes_to_the_parent_chain(walk: Walk) -> None:
 def test_step_9_the_members_sign_the_anchor_that_carries_it(walk: Walk) -> None:
     transaction = _carrier(walk)
     committee, unlock = walk.scenario.chains[HOME_CHAIN].committee, transaction.unlocks[0]
-    assert isinstance(unlock, CommitteeUnlock)
-    assert len(unlock.signers) == committee.waiting
-    assert is_signed_by(committee, transaction.id, unlock, walk.scenario.verifier)
+    assert isinstance(unlock, SignatureUnlock)
+    assert walk.scenario.verifier.verify(committee.group_key, transaction.id, unlock.signature)
 
 
 def test_step_10_a_block_carries_it_to_every_layer_1_node(walk: Walk) -> None:

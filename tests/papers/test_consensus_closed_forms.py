@@ -14,7 +14,7 @@ Every link takes the same delay d, a member's copy to itself takes none, handlin
 - Common subset with a real coin in every round, its shares released at the start of the round: the coin is there at 1d, so a
   round takes 2d all the same, and agreement j ends with its first round r whose coin is 1: 3d + 2d max (r + 1).
 - Terminated: the second decision, in round 1 by the coins 1, 1: 3d + 4d = 7d.
-- Whole instance: subset 5d, entropy 1d, signatures 1d: 7d.
+- Whole instance: nonces 5d, subset 5d, entropy 1d, partial signatures 1d: 12d.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from ledger.kernel.automaton import NodeId
 from ledger.kernel.encoding import pack
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_checks import AGREEMENT_CODEC, BROADCAST_CODEC, SUBSET_CODEC
-from tests.harness.consensus_instances import CONSENSUS_CODEC, Owner, propose
+from tests.harness.consensus_instances import CONSENSUS_CODEC, Owner, propose, take_part
 from tests.harness.virtual_network import TimedNetwork
 from wasp.consensus.binary_agreement import BinaryAgreement, BitDecided, VoteGiven
 from wasp.consensus.byzantine import Lying, silent
 from wasp.consensus.committee_protocol import ProposalsDecided, Propose
 from wasp.consensus.common_coin import REAL_SCHEDULE, WASP_SCHEDULE
 from wasp.consensus.common_subset import CommonSubset
-from wasp.consensus.consensus import AnchorSigned, BatchDecided, ExecutionNeeded
+from wasp.consensus.consensus_interface import AnchorSigned, BatchDecided, ExecutionNeeded
 from wasp.consensus.reliable_broadcast import BroadcastPayload, PayloadDelivered, ReliableBroadcast
 
 D = 25_000
@@ -189,8 +189,8 @@ def test_an_instance_is_signed_two_delays_after_its_batch_is_decided(n: int, mut
     faulty = silence(dealt, nodes) if mute else ()
     network = TimedNetwork(nodes, CONSENSUS_CODEC, D, faulty, Owner())
     for me in dealt.members:
-        network.give(me, propose())
+        take_part(network, me, propose())
     network.run()
-    assert times(network, BatchDecided) == {decided * D}
-    assert times(network, ExecutionNeeded) == {(decided + 1) * D}
-    assert times(network, AnchorSigned) == {(decided + 2) * D}
+    assert times(network, BatchDecided) == {(5 + decided) * D}
+    assert times(network, ExecutionNeeded) == {(5 + decided + 1) * D}
+    assert times(network, AnchorSigned) == {(5 + decided + 2) * D}

@@ -1,16 +1,13 @@
 from ledger.kernel.encoding import digest, encode
-from ledger.kernel.identity import ModelVerifier, deal_signer
-from ledger.output import AnchorOutput, CommitteeAddress, KeyAddress, OutputId, chain_id
-from ledger.transaction import CommitteeUnlock, Essence, SignatureUnlock, Transaction
-from wasp.anchoring import SETTLED_MAX, Anchor, AnchorView, anchor_essence, anchor_made_by, anchor_of, committee_address
+from ledger.output import AnchorOutput, KeyAddress, OutputId, chain_id
+from ledger.transaction import Essence, SignatureUnlock, Transaction
+from wasp.anchoring import SETTLED_MAX, Anchor, AnchorView, anchor_essence, anchor_made_by, anchor_of
 from wasp.chain_block import ChainBlock, StateCommitment, state_metadata_of
-from wasp.committee import Committee
 from wasp.consensus.batch_proposal import AnchorReference
-from wasp.consensus.distributed_signature import anchor_transaction, is_signed_anchor
 from wasp.state import EMPTY_STATE
 
 CHAIN = chain_id("net", "mg1")
-CONTROLLER = CommitteeAddress(1, (bytes(32),))
+CONTROLLER = KeyAddress(bytes(32))
 
 
 def output_of(index, label, chain=CHAIN):
@@ -24,7 +21,7 @@ GENESIS = anchor_of(OutputId(digest("genesis"), 0), output_of(0, "genesis"))
 def successor(base, label):
     """A signed anchor on another one."""
     essence = Essence("net", base.index + 1, (base.id,), (output_of(base.index + 1, label),))
-    anchor = anchor_made_by(Transaction(essence, (CommitteeUnlock((0,), (bytes(64),)),)), CHAIN)
+    anchor = anchor_made_by(Transaction(essence, (SignatureUnlock(bytes(64)),)), CHAIN)
     assert anchor is not None
     return anchor
 
@@ -164,20 +161,6 @@ def test_what_makes_no_anchor_of_the_chain_is_none():
         anchor_made_by(Transaction(Essence("net", 1, (GENESIS.id,), (garbled,)), (SignatureUnlock(bytes(64)),)), CHAIN)
         is None
     )
-
-
-def test_an_anchor_is_signed_when_n_minus_f_members_signed_its_essence():
-    signers = [deal_signer("model", 0, place) for place in range(4)]
-    committee = Committee(["a", "b", "c", "d"], [signer.public_key for signer in signers])
-    assert committee_address(committee) == CommitteeAddress(3, committee.public_keys)
-    essence = Essence("net", 1, (GENESIS.id,), (output_of(1, "x"),))
-
-    def signed_by(*places):
-        unlock = CommitteeUnlock(places, tuple(signers[place].sign(essence.id) for place in places))
-        return is_signed_anchor(anchor_transaction(essence, unlock), GENESIS.id, committee, ModelVerifier())
-
-    assert signed_by(0, 2, 3)
-    assert not signed_by(0, 2)
 
 
 def test_an_anchor_takes_the_base_and_the_consumed_outputs_and_makes_the_next_anchor():

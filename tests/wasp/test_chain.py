@@ -19,7 +19,7 @@ from wasp.chain_interface import (
     ConfirmationKept,
 )
 from wasp.committee_log import LogIndexUsed, NextIndexVote
-from wasp.consensus.consensus import BatchDecided, IndexSkipped
+from wasp.consensus.consensus_interface import BatchDecided, IndexSkipped
 from wasp.mempool import RequestPooled, RequestRefused, SharedRequest
 from wasp.state_manager import ChainBlockQuery
 from wasp.vm.program import Limits

@@ -20,7 +20,7 @@ TIMES = RecoveryTimes(timeout=10 * SECOND, timeout_max=35 * SECOND)
 
 def committee_of(n):
     names = [NodeId(f"m{place}") for place in range(n)]
-    return Committee(names, [deal_signer("model", 0, name).public_key for name in names])
+    return Committee(names, [deal_signer("model", 0, name).public_key for name in names], bytes(32))
 
 
 def log_of(n=4, used=0):

@@ -10,7 +10,7 @@ from wasp.anchoring import Anchor, anchor_essence
 from wasp.chain_interface import ChainBlockExecutionNeeded, ExecutionCompleted
 from wasp.chain_view import BasesNeeded
 from wasp.consensus.batch_proposal import AnchorReference, Batch
-from wasp.consensus.consensus import BatchExecuted, ExecutionNeeded, SuccessorKnown
+from wasp.consensus.consensus_interface import BatchExecuted, ExecutionNeeded, SuccessorKnown
 from wasp.decided_batches import DecidedBatches
 from wasp.vm.execution import execute
 

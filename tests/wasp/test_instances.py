@@ -14,7 +14,7 @@ ME = NodeId("m0")
 def window(n=4, kept=3, ahead_max=2, used=0):
     names = [NodeId(f"m{place}") for place in range(n)]
     signers = [deal_signer("model", 0, name) for name in names]
-    committee = Committee(names, [signer.public_key for signer in signers])
+    committee = Committee(names, [signer.public_key for signer in signers], bytes(32))
     key = deal_member_keys("model", 0, "mg1", n, committee.f)[0]
 
     def consensus(index):

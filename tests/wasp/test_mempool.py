@@ -38,7 +38,7 @@ from wasp.request_search import PULLS_MAX
 PATH = ("mg1", "mempool")
 NAMES = [NodeId(f"m{place}") for place in range(4)]
 ME, PEER = NAMES[0], NAMES[1]
-COMMITTEE = Committee(NAMES, [deal_signer("model", 0, name).public_key for name in NAMES])
+COMMITTEE = Committee(NAMES, [deal_signer("model", 0, name).public_key for name in NAMES], bytes(32))
 USERS = [ModelSigner(digest("user", place)) for place in range(3)]
 LIMITS = PoolLimits(off_ledger_max=6, nonces_ahead_max=4, time_to_live=HOUR, left_max=3)
 HERE = chain_id("net", "mg1")

@@ -1,8 +1,8 @@
 from ledger.kernel.automaton import NOTHING, Step
 from ledger.kernel.encoding import digest, encode
 from ledger.kernel.instant import SECOND
-from ledger.output import AnchorOutput, CommitteeAddress, OutputId, chain_id
-from ledger.transaction import CommitteeUnlock, Essence, Transaction
+from ledger.output import AnchorOutput, KeyAddress, OutputId, chain_id
+from ledger.transaction import Essence, SignatureUnlock, Transaction
 from wasp.anchoring import anchor_made_by
 from wasp.chain_block import StateCommitment
 from wasp.publishing import PublicationNeeded, PublicationTimes, Publisher
@@ -12,11 +12,9 @@ TIMES = PublicationTimes(publish_delay=2 * SECOND, reattach_after=20 * SECOND)
 
 
 def anchor(index):
-    output = AnchorOutput(
-        1, CHAIN, index, encode(StateCommitment(bytes(32), bytes(32))), CommitteeAddress(1, (bytes(32),))
-    )
+    output = AnchorOutput(1, CHAIN, index, encode(StateCommitment(bytes(32), bytes(32))), KeyAddress(bytes(32)))
     essence = Essence("net", index, (OutputId(digest("base", index), 0),), (output,))
-    made = anchor_made_by(Transaction(essence, (CommitteeUnlock((0,), (bytes(64),)),)), CHAIN)
+    made = anchor_made_by(Transaction(essence, (SignatureUnlock(bytes(64)),)), CHAIN)
     assert made is not None
     return made
 

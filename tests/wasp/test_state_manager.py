@@ -23,7 +23,7 @@ from wasp.state_manager import (
 PATH = ("mg1", "state")
 NAMES = [NodeId(f"m{place}") for place in range(4)]
 ME, PEER = NAMES[0], NAMES[1]
-COMMITTEE = Committee(NAMES, [deal_signer("model", 0, name).public_key for name in NAMES])
+COMMITTEE = Committee(NAMES, [deal_signer("model", 0, name).public_key for name in NAMES], bytes(32))
 GENESIS = first_block("mg1", EMPTY_STATE)
 
 

@@ -3,7 +3,7 @@
 A member proposes the anchor to build on, its time, and the requests that it would like to see executed. The decided
 proposals are the same at every correct member, and aggregation is a pure function of them:
 
-1. A proposal that can't be decoded is absent, also from the count.
+1. A proposal that can't be decoded is absent, also from the count (``decode_proposals``).
 2. time: sort the times; take the one at position count - f - 1, counted from 0
 3. more than f proposals without a base anchor (*empty* ones): skip
 4. base: named by at least f + 1, the one with the highest state index; none, or two at that index: skip
@@ -18,7 +18,7 @@ the latest chain block would bring back the requests that it executed. A proposa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -32,6 +32,8 @@ from wasp.request import RequestId
 
 REQUESTS_MAX = 1_000
 """Requests in one proposal: with the largest committee, proposals still fit into frames, and a block into its gas limit."""
+PREPARATION_SIZE_MAX = 256
+"""Bytes of what a signature scheme puts into a proposal: a commitment, or the names of the dealers."""
 PROPOSAL_SIZE_MAX = 40 * 1024
 """Bytes of the largest proposal: ``REQUESTS_MAX`` ids of 34 bytes and the rest."""
 
@@ -51,7 +53,14 @@ class BatchProposal(Value):
     requests: Annotated[tuple[RequestId, ...], msgspec.Meta(max_length=REQUESTS_MAX)]
 
 
-PROPOSAL_CODEC: Codec[BatchProposal] = Codec(BatchProposal, PROPOSAL_SIZE_MAX)
+class MemberProposal(Value):
+    """What a member proposes to the committee's protocol: the batch, and what it has prepared for the anchor's signature."""
+
+    batch: BatchProposal
+    preparation: Annotated[bytes, msgspec.Meta(max_length=PREPARATION_SIZE_MAX)]
+
+
+PROPOSAL_CODEC: Codec[MemberProposal] = Codec(MemberProposal, PROPOSAL_SIZE_MAX)
 
 
 class Batch(Frozen):
@@ -77,9 +86,19 @@ class NoBatch(Frozen):
 Aggregate: TypeAlias = Batch | NoBatch
 
 
-def aggregate(decided: Sequence[tuple[int, bytes]], f: int) -> Aggregate:
+def decode_proposals(decided: Sequence[tuple[int, bytes]]) -> dict[int, MemberProposal]:
+    """The decided proposals by index of their members, without those that can't be decoded (line 1)."""
+    proposals: dict[int, MemberProposal] = {}
+    for member, payload in decided:
+        try:
+            proposals[member] = PROPOSAL_CODEC.decode(payload)
+        except Rejected:
+            continue
+    return proposals
+
+
+def aggregate(proposals: Mapping[int, BatchProposal], f: int) -> Aggregate:
     """The batch of the decided proposals, given by index of their members."""
-    proposals = _decode(decided)
     if len(proposals) < some_correct(f):
         return NoBatch("fewer proposals than one correct member's")
     if sum(proposal.base is None for proposal in proposals.values()) > empty_max(f):
@@ -110,17 +129,6 @@ def time_place(count: int, f: int) -> int:
     return count - f - 1
 
 
-def _decode(decided: Sequence[tuple[int, bytes]]) -> dict[int, BatchProposal]:
-    """Line 1."""
-    proposals: dict[int, BatchProposal] = {}
-    for member, payload in decided:
-        try:
-            proposals[member] = PROPOSAL_CODEC.decode(payload)
-        except Rejected:
-            continue
-    return proposals
-
-
 def _time(proposals: Sequence[BatchProposal], f: int) -> Instant:
     """Line 2."""
     times = sorted(proposal.time for proposal in proposals)
@@ -136,7 +144,7 @@ def _base(proposals: Sequence[BatchProposal], f: int) -> AnchorReference | None:
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _requests(proposals: dict[int, BatchProposal], base: AnchorReference, f: int) -> tuple[RequestId, ...]:
+def _requests(proposals: Mapping[int, BatchProposal], base: AnchorReference, f: int) -> tuple[RequestId, ...]:
     """Line 5. A proposal that names a request twice counts once."""
     votes: Counter[RequestId] = Counter()
     for proposal in proposals.values():

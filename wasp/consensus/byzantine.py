@@ -24,7 +24,6 @@ from ledger.kernel.nonce_key import IMPLICATION_SIZE
 from ledger.kernel.rng import Stream
 from wasp.consensus.binary_agreement import Aux, BVal, Done
 from wasp.consensus.common_coin import CoinShare
-from wasp.consensus.distributed_signature import PartialSignature
 from wasp.consensus.nonce_sharing import Implicate, Recover, SharingOk, SharingReady
 from wasp.consensus.nonce_signature import PartialNonceSignature
 from wasp.consensus.reliable_broadcast import Echo, Initial, Ready
@@ -110,9 +109,6 @@ def bad_shares(envelope: Envelope) -> Sequence[Envelope]:
         case CoinShare():
             share = CoinShare(_flipped(envelope.message.share))
             return (Envelope(envelope.recipients, envelope.path, share),)
-        case PartialSignature():
-            signature = PartialSignature(envelope.message.digest, _flipped(envelope.message.signature))
-            return (Envelope(envelope.recipients, envelope.path, signature),)
         case PartialNonceSignature():
             partial = PartialNonceSignature(envelope.message.digest, _flipped(envelope.message.partial))
             return (Envelope(envelope.recipients, envelope.path, partial),)

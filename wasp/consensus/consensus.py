@@ -1,17 +1,21 @@
 """One instance of the committee's consensus: from the members' proposals to the signed anchor of one log index.
 
-1. on the own batch proposal: propose its bytes to the committee protocol
-2. on the decided proposals: aggregate them; no batch: the index is skipped
-3. want the bodies of the decided requests; release the share of the entropy, named by log index and base anchor
-4. with the bodies and the entropy: want the batch executed
-5. on the essence of the anchor transaction that this member computed: sign its id; nothing was executed: skip
-6. on the committee's signature: the anchor transaction is signed, the instance has ended
-7. instead of line 5, a member that holds a signed successor of the decided base multicasts that
-8. on a valid signed successor of the decided base: the instance has ended with it; multicast it, unless signed or sent
+1. at the opening: prepare the signature
+2. on the own batch proposal, and when that is prepared: propose both to the committee protocol
+3. on the decided proposals: aggregate them; no batch: the index is skipped
+4. want the bodies of the decided requests; release the share of the entropy, named by log index and base anchor
+5. with the bodies and the entropy: want the batch executed
+6. on the essence of the anchor transaction that this member computed: sign its id; nothing was executed: skip
+7. on the committee's signature: the anchor transaction is signed, the instance has ended
+8. instead of line 6, a member that holds a signed successor of the decided base multicasts that
+9. on a valid signed successor of the decided base: the instance has ended with it; multicast it, unless signed or sent
+
+How the anchor is signed goes with the protocol: ``wasp`` deals nonces in every instance, as the real one, and signs with
+partial Schnorr signatures; all others sign by FROST with nonces committed to in the proposals.
 
 The bodies, the entropy and the state are known to nobody before the batch is decided, so no member can choose requests by
-the order in which they will run. Line 8 forwards, because the sender may have told nobody else, and a member that has ended
-this way adds no signature for those who wait for n - f of them.
+the order in which they will run. Line 9 forwards, because the sender may have told nobody else, and a member that has ended
+this way adds no share of the signature for those who wait for n - f of them.
 
 Deciding is not terminating: an ended instance goes on answering, as long as its owner keeps it. It ends exactly once, with
 ``AnchorSigned`` or ``IndexSkipped``.
@@ -19,20 +23,34 @@ Deciding is not terminating: an ended instance goes on answering, as long as its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from ledger.kernel.automaton import NOTHING, Automaton, Envelope, Fault, NodeId, Path, Step, StepBuilder
-from ledger.kernel.encoding import Digest, Frozen, Value, encode, pack
+from ledger.kernel.encoding import Digest, Value, encode, pack
 from ledger.kernel.identity import Signer, Verifier
-from ledger.kernel.instant import Instant
+from ledger.kernel.instant import Instant, earliest
 from ledger.kernel.rng import Stream
 from ledger.kernel.threshold import MemberKeys
 from ledger.transaction import Essence, Transaction
 from wasp.committee import Committee
-from wasp.consensus.batch_proposal import REQUESTS_MAX, Batch, BatchProposal, NoBatch, aggregate
+from wasp.consensus.anchor_signature import (
+    MessageSigned,
+    PrepareSignature,
+    SignatureOutput,
+    SignaturePrepared,
+    SignMessage,
+)
+from wasp.consensus.batch_proposal import (
+    REQUESTS_MAX,
+    Batch,
+    BatchProposal,
+    MemberProposal,
+    NoBatch,
+    aggregate,
+    decode_proposals,
+)
 from wasp.consensus.committee_protocol import (
-    CommitteeProtocol,
     Membership,
     ProposalsDecided,
     ProposalsSeen,
@@ -40,34 +58,24 @@ from wasp.consensus.committee_protocol import (
     ProtocolOutput,
 )
 from wasp.consensus.common_coin import CoinShare, CoinTossed, CommonCoin, ReleaseShare
-from wasp.consensus.common_subset import CommonSubset, SubsetMessage
-from wasp.consensus.distributed_signature import (
-    DistributedSignature,
-    MessageSigned,
-    PartialSignature,
-    SignMessage,
-    anchor_transaction,
-    is_signed_anchor,
+from wasp.consensus.consensus_interface import (
+    AnchorSigned,
+    BatchDecided,
+    BatchExecuted,
+    ConsensusInput,
+    ConsensusOutput,
+    ExecutionNeeded,
+    IndexSkipped,
+    OpenInstance,
+    OthersProposed,
+    ProposeBatch,
+    RequestsDelivered,
+    RequestsNeeded,
+    SuccessorKnown,
 )
-from wasp.consensus.hbbft import HoneyBadger, HoneyBadgerMessage
-from wasp.consensus.mmr14 import Mmr14, Mmr14Message
-from wasp.consensus.pbft import Pbft, PbftMessage
-from wasp.consensus.sequencer import Sequencer, SequencerMessage
-from wasp.consensus.tendermint import Tendermint, TendermintMessage
-from wasp.request import Request, RequestId
-
-PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {
-    "wasp": CommonSubset,
-    "hbbft": HoneyBadger,
-    "mmr14": Mmr14,
-    "pbft": Pbft,
-    "tendermint": Tendermint,
-    "sequencer": Sequencer,
-}
-"""The protocols that a configuration can name."""
-
-_OWN_LEAVES = ("entropy", "signature")
-"""The leaves of an instance that are not its protocol's."""
+from wasp.consensus.protocols import PROTOCOLS, SIGNATURES, AnchorSignatureMessage, ProtocolMessage
+from wasp.request import Request
+from wasp.signed_anchor import anchor_transaction, is_signed_anchor
 
 
 class SignedAnchor(Value):
@@ -76,92 +84,7 @@ class SignedAnchor(Value):
     transaction: Transaction
 
 
-ConsensusMessage: TypeAlias = (
-    SubsetMessage
-    | HoneyBadgerMessage
-    | Mmr14Message
-    | PbftMessage
-    | TendermintMessage
-    | SequencerMessage
-    | CoinShare
-    | PartialSignature
-    | SignedAnchor
-)
-
-
-class ProposeBatch(Frozen):
-    """Input, once: the member's proposal."""
-
-    proposal: BatchProposal
-
-
-class RequestsDelivered(Frozen):
-    """Input: the answer to ``RequestsNeeded``: all of them, in that order."""
-
-    requests: tuple[Request, ...]
-
-
-class BatchExecuted(Frozen):
-    """Input: an answer to ``ExecutionNeeded``; no essence: nothing was executed."""
-
-    essence: Essence | None
-
-
-class SuccessorKnown(Frozen):
-    """Input, once a batch is decided: this member holds a signed successor of its base; also answers ``ExecutionNeeded``."""
-
-    transaction: Transaction
-
-
-ConsensusInput: TypeAlias = ProposeBatch | RequestsDelivered | BatchExecuted | SuccessorKnown
-
-
-class OthersProposed(Frozen):
-    """Output, once: f + 1 other members have proposed, so a correct one; a member that holds its proposal back joins."""
-
-    log_index: int
-
-
-class BatchDecided(Frozen):
-    """Output, once: what all correct members will execute."""
-
-    log_index: int
-    batch: Batch
-
-
-class IndexSkipped(Frozen):
-    """Output, at the end: nothing comes of this log index."""
-
-    log_index: int
-    reason: str
-
-
-class RequestsNeeded(Frozen):
-    """Output: the bodies of the decided requests are wanted; answered by ``RequestsDelivered``."""
-
-    log_index: int
-    requests: tuple[RequestId, ...]
-
-
-class ExecutionNeeded(Frozen):
-    """Output: the batch can be executed; answered by ``BatchExecuted`` or ``SuccessorKnown``."""
-
-    log_index: int
-    batch: Batch
-    requests: tuple[Request, ...]
-    entropy: Digest
-
-
-class AnchorSigned(Frozen):
-    """Output, at the end: a signed successor of the base anchor."""
-
-    log_index: int
-    transaction: Transaction
-
-
-ConsensusOutput: TypeAlias = (
-    OthersProposed | BatchDecided | IndexSkipped | RequestsNeeded | ExecutionNeeded | AnchorSigned
-)
+ConsensusMessage: TypeAlias = ProtocolMessage | AnchorSignatureMessage | CoinShare | SignedAnchor
 
 
 class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
@@ -181,11 +104,15 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         self._log_index = path[1]
         self._committee = committee
         self._verifier = verifier
-        self.protocol = PROTOCOLS[protocol](Membership(path, committee, me, signer, verifier, keys, rng))
+        membership = Membership(path, committee, me, signer, verifier, keys, rng)
+        self.protocol = PROTOCOLS[protocol](membership)
+        self.signature = SIGNATURES[protocol](membership)
         self._entropy_path: Path = (*path, "entropy")
-        self._signature_path: Path = (*path, "signature")
+        self._anchor_path: Path = (*path, "anchor")
         self._entropy = CommonCoin(self._entropy_path, committee, keys.coin)
-        self._signature = DistributedSignature(self._signature_path, committee, signer, verifier)
+        self._proposal: BatchProposal | None = None
+        self._preparation: bytes | None = None
+        self._preparations: tuple[tuple[int, bytes], ...] = ()
         self._batch: Batch | None = None
         self._requests: tuple[Request, ...] | None = None
         self._entropy_value: Digest | None = None
@@ -213,18 +140,25 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         if self.ended:
             return {"phase": "ended", "terminated": self.terminated}
         if self._batch is None:
+            if self._preparation is None:
+                return {"phase": "nonces", "proposed": self.proposed, "signature": self.signature.status}
             return {"phase": "agreement", "proposed": self.proposed, "protocol": self.protocol.status}
         if self._requests is None or self._entropy_value is None:
             return {"phase": "preparation", "requests": self._requests is not None, "entropy": self._entropy.status}
-        return {"phase": "signature" if self._essence else "execution", "signature": self._signature.status}
+        return {"phase": "signature" if self._essence else "execution", "signature": self.signature.status}
 
     @property
     def deadline(self) -> Instant | None:
-        return self.protocol.deadline
+        if self.ended:
+            return self.protocol.deadline
+        return earliest(self.protocol.deadline, self.signature.deadline)
 
     def handle_timer(self, now: Instant) -> Step[ConsensusOutput]:
         step: StepBuilder[ConsensusOutput] = StepBuilder()
-        self._absorb_protocol(step, self.protocol.handle_timer(now), now)
+        if _is_due(self.protocol.deadline, now):
+            self._absorb_protocol(step, self.protocol.handle_timer(now), now)
+        if not self.ended and _is_due(self.signature.deadline, now):
+            self._absorb_signature(step, self.signature.handle_timer(now), now)
         return step.build()
 
     def handle_input(self, input: ConsensusInput, now: Instant) -> Step[ConsensusOutput]:
@@ -232,6 +166,8 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
             return NOTHING
         step: StepBuilder[ConsensusOutput] = StepBuilder()
         match input:
+            case OpenInstance():
+                self._absorb_signature(step, self.signature.handle_input(PrepareSignature(), now), now)
             case ProposeBatch():
                 self._handle_propose_batch(step, input, now)
             case RequestsDelivered():
@@ -245,31 +181,37 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
     def handle_message(self, sender: NodeId, path: Path, message: Value, now: Instant) -> Step[ConsensusOutput]:
         if sender not in self._committee.index:
             return Step(faults=(Fault(sender, "not_a_member", path),))
-        if len(path) != 3 or path[2] not in _OWN_LEAVES:
-            child = self.protocol.handle_message(sender, path, message, now)
-            if not child.outputs:
-                return child  # type: ignore[return-value] # a step without outputs is a step of any automaton
-            step: StepBuilder[ConsensusOutput] = StepBuilder()
-            self._absorb_protocol(step, child, now)
-            return step.build()
-        step = StepBuilder()
-        if path == self._entropy_path:
-            self._absorb_entropy(step, self._entropy.handle_message(sender, path, message, now))
-        elif path != self._signature_path:
-            step.faults.append(Fault(sender, "no_such_leaf", path))
-        elif isinstance(message, SignedAnchor):
-            self._handle_signed_anchor(step, sender, message)
+        leaf = path[2] if len(path) > 2 else None
+        automaton: Automaton[Any, Any, Any]
+        absorb: Callable[[StepBuilder[ConsensusOutput], Step[Any], Instant], None]
+        if leaf == "signature":
+            automaton, absorb = self.signature, self._absorb_signature
+        elif path == self._entropy_path:
+            automaton, absorb = self._entropy, self._absorb_entropy
+        elif path == self._anchor_path:
+            return self._handle_anchor_message(sender, message)
         else:
-            self._absorb_signature(step, self._signature.handle_message(sender, path, message, now))
+            automaton, absorb = self.protocol, self._absorb_protocol
+        child: Step[Any] = automaton.handle_message(sender, path, message, now)
+        if not child.outputs:
+            return child
+        step: StepBuilder[ConsensusOutput] = StepBuilder()
+        absorb(step, child, now)
         return step.build()
 
     def _handle_propose_batch(self, step: StepBuilder[ConsensusOutput], input: ProposeBatch, now: Instant) -> None:
-        """Line 1."""
         assert not self.proposed, "a member proposes once"
         assert len(input.proposal.requests) <= REQUESTS_MAX, "others could not decode it"
         self.proposed = True
-        self.proposed_at = now
-        self._absorb_protocol(step, self.protocol.handle_input(Propose(encode(input.proposal)), now), now)
+        self._proposal = input.proposal
+        self._maybe_propose(step, now)
+
+    def _maybe_propose(self, step: StepBuilder[ConsensusOutput], now: Instant) -> None:
+        """Line 2."""
+        if self._proposal is not None and self._preparation is not None:
+            self.proposed_at = now
+            payload = encode(MemberProposal(self._proposal, self._preparation))
+            self._absorb_protocol(step, self.protocol.handle_input(Propose(payload), now), now)
 
     def _absorb_protocol(self, step: StepBuilder[ConsensusOutput], child: Step[ProtocolOutput], now: Instant) -> None:
         for output in step.add(child):
@@ -282,8 +224,12 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
     def _handle_proposals_decided(
         self, step: StepBuilder[ConsensusOutput], decided: ProposalsDecided, now: Instant
     ) -> None:
-        """Lines 2 and 3."""
-        batch = aggregate(decided.proposals, self._committee.f)
+        """Lines 3 and 4."""
+        proposals = decode_proposals(decided.proposals)
+        self._preparations = tuple(
+            [(member, proposals[member].preparation if member in proposals else b"") for member, _ in decided.proposals]
+        )
+        batch = aggregate({member: proposal.batch for member, proposal in proposals.items()}, self._committee.f)
         if isinstance(batch, NoBatch):
             self._end_with(step, IndexSkipped(self._log_index, batch.reason))
             return
@@ -294,12 +240,12 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         else:
             self._requests = ()
         purpose = pack((self._log_index, encode(batch.base)))
-        self._absorb_entropy(step, self._entropy.handle_input(ReleaseShare(purpose), now))
+        self._absorb_entropy(step, self._entropy.handle_input(ReleaseShare(purpose), now), now)
         for sender, transaction in self._early_anchors.items():
             self._handle_signed_anchor(step, sender, SignedAnchor(transaction))
         self._early_anchors.clear()
 
-    def _absorb_entropy(self, step: StepBuilder[ConsensusOutput], child: Step[CoinTossed]) -> None:
+    def _absorb_entropy(self, step: StepBuilder[ConsensusOutput], child: Step[CoinTossed], now: Instant) -> None:
         for tossed in step.add(child):
             self._entropy_value = tossed.value
             self._maybe_want_execution(step)
@@ -311,53 +257,67 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         self._maybe_want_execution(step)
 
     def _maybe_want_execution(self, step: StepBuilder[ConsensusOutput]) -> None:
-        """Line 4."""
+        """Line 5."""
         if self._batch is None or self._requests is None or self._entropy_value is None or self.ended:
             return
         step.outputs.append(ExecutionNeeded(self._log_index, self._batch, self._requests, self._entropy_value))
 
     def _handle_batch_executed(self, step: StepBuilder[ConsensusOutput], input: BatchExecuted, now: Instant) -> None:
-        """Line 5."""
+        """Line 6."""
         assert self._batch is not None and self._essence is None, "a batch is executed once, when that is wanted"
         if input.essence is None:
             self._end_with(step, IndexSkipped(self._log_index, "nothing executed"))
             return
         assert input.essence.inputs[0] == self._batch.base.output_id, "the anchor builds on the decided base"
         self._essence = input.essence
-        self._absorb_signature(step, self._signature.handle_input(SignMessage(input.essence.id), now))
+        sign = SignMessage(input.essence.id, self._preparations)
+        self._absorb_signature(step, self.signature.handle_input(sign, now), now)
 
-    def _absorb_signature(self, step: StepBuilder[ConsensusOutput], child: Step[MessageSigned]) -> None:
-        """Line 6."""
-        for signed in step.add(child):
-            if not self.ended:
-                assert self._essence is not None
-                self._end_with(step, AnchorSigned(self._log_index, anchor_transaction(self._essence, signed.unlock)))
+    def _absorb_signature(self, step: StepBuilder[ConsensusOutput], child: Step[SignatureOutput], now: Instant) -> None:
+        """Lines 2 and 7."""
+        for output in step.add(child):
+            match output:
+                case SignaturePrepared():
+                    self._preparation = output.preparation
+                    self._maybe_propose(step, now)
+                case MessageSigned() if not self.ended:
+                    assert self._essence is not None
+                    transaction = anchor_transaction(self._essence, output.signature)
+                    self._end_with(step, AnchorSigned(self._log_index, transaction))
 
     def _handle_successor_known(self, step: StepBuilder[ConsensusOutput], input: SuccessorKnown) -> None:
-        """Line 7."""
+        """Line 8."""
         assert self._is_signed_successor(input.transaction), "the member checked what it holds"
         self._send_anchor(step, input.transaction)
         self._end_with(step, AnchorSigned(self._log_index, input.transaction))
 
+    def _handle_anchor_message(self, sender: NodeId, message: Value) -> Step[ConsensusOutput]:
+        step: StepBuilder[ConsensusOutput] = StepBuilder()
+        if isinstance(message, SignedAnchor):
+            self._handle_signed_anchor(step, sender, message)
+        else:
+            step.faults.append(Fault(sender, "unexpected_message", self._anchor_path, type(message).__name__))
+        return step.build()
+
     def _handle_signed_anchor(self, step: StepBuilder[ConsensusOutput], sender: NodeId, message: SignedAnchor) -> None:
-        """Line 8. One that comes before the batch is decided waits, one per member."""
+        """Line 9. One that comes before the batch is decided waits, one per member."""
         if self.ended:
             return
         if self._batch is None:
             if self._early_anchors.setdefault(sender, message.transaction) != message.transaction:
-                step.faults.append(Fault(sender, "equivocation", self._signature_path, "two signed anchors"))
+                step.faults.append(Fault(sender, "equivocation", self._anchor_path, "two signed anchors"))
             return
         if not self._is_signed_successor(message.transaction):
-            step.faults.append(Fault(sender, "bad_anchor", self._signature_path, "no signed successor of the base"))
+            step.faults.append(Fault(sender, "bad_anchor", self._anchor_path, "no signed successor of the base"))
             return
-        if not self._signature.started:
+        if not self.signature.started:
             self._send_anchor(step, message.transaction)
         self._end_with(step, AnchorSigned(self._log_index, message.transaction))
 
     def _send_anchor(self, step: StepBuilder[ConsensusOutput], transaction: Transaction) -> None:
         if not self._anchor_sent:
             self._anchor_sent = True
-            envelope = Envelope(self._committee.members, self._signature_path, SignedAnchor(transaction))
+            envelope = Envelope(self._committee.members, self._anchor_path, SignedAnchor(transaction))
             step.messages.append(envelope)
 
     def _is_signed_successor(self, transaction: Transaction) -> bool:
@@ -368,3 +328,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         if not self.ended:
             self.ended = True
             step.outputs.append(output)
+
+
+def _is_due(deadline: Instant | None, now: Instant) -> bool:
+    return deadline is not None and deadline <= now

@@ -18,8 +18,8 @@ from node.experiments.committee_recorder import CommitteeRecorder
 from node.experiments.committee_run import run_committee
 from node.experiments.committee_summary import MEASURED, ROW_COLUMNS
 from node.simulated.conditions import hardware_section, network_section
-from wasp.consensus.consensus import PROTOCOLS
 from wasp.consensus.leadership import LeaderProtocol
+from wasp.consensus.protocols import PROTOCOLS
 
 D = 25_000
 KEYS = {

@@ -23,7 +23,7 @@ def test_real_and_model_crypto_give_equal_decisions_at_equal_instants_in_equal_b
     outcomes = {kind: run_small(tmp_path, f'scenario.crypto="{kind}"') for kind in ("model", "real")}
     model, real = (without_hashes(outcome) for outcome in outcomes.values())
     assert model == real
-    assert {"Block", "Ready", "PartialSignature"} <= set(outcomes["real"].tables.messages.column("kind"))
+    assert {"Block", "Ready", "PartialNonceSignature"} <= set(outcomes["real"].tables.messages.column("kind"))
     summaries = [outcome.summary for outcome in outcomes.values()]
     differing = {name for name in summaries[0] if summaries[0][name] != summaries[1][name]}
     assert differing == {"digest", "transcript"}

@@ -433,7 +433,9 @@ def test_every_invariant_is_explained():
 def test_every_kind_of_message_belongs_to_a_part_of_the_protocol():
     kinds = [kind for _, of in MESSAGE_PARTS for kind in of]
     assert sorted(kinds) == sorted(kind.__name__ for kind in get_args(HostMessage))
-    assert "reliable broadcast of proposals: Echo, Ready; binary agreement on each proposal: BVal." in parsed().text
+    assert (
+        "broadcast of proposals and of nonces: Echo, Ready; binary agreement on each proposal: BVal." in parsed().text
+    )
 
 
 def test_quotes_are_said_to_be_no_limits():

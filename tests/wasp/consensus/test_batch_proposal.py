@@ -11,16 +11,17 @@ from ledger.kernel.encoding import digest, encode
 from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rejection import Rejected
 from ledger.output import OutputId
-from tests.harness.consensus_instances import BASE, decided
+from tests.harness.consensus_instances import BASE, aggregate_of, decided
 from wasp.consensus.batch_proposal import (
+    PREPARATION_SIZE_MAX,
     PROPOSAL_CODEC,
     PROPOSAL_SIZE_MAX,
     REQUESTS_MAX,
     AnchorReference,
     Batch,
     BatchProposal,
+    MemberProposal,
     NoBatch,
-    aggregate,
 )
 
 IDS = [digest("request", number) for number in range(5)]
@@ -32,7 +33,7 @@ proposals = st.builds(
     time=st.integers(0, 1_000),
     requests=st.lists(st.sampled_from(IDS), max_size=6).map(tuple),
 )
-payloads = proposals.map(encode) | st.binary(max_size=20)
+payloads = proposals.map(lambda proposal: encode(MemberProposal(proposal, b""))) | st.binary(max_size=20)
 committees = st.integers(4, 10).flatmap(
     lambda n: st.tuples(st.just(n), st.lists(payloads, min_size=n - max_faulty(n), max_size=n))
 )
@@ -40,7 +41,7 @@ committees = st.integers(4, 10).flatmap(
 
 def decoded(payload: bytes) -> BatchProposal | None:
     try:
-        return PROPOSAL_CODEC.decode(payload)
+        return PROPOSAL_CODEC.decode(payload).batch
     except Rejected:
         return None
 
@@ -50,7 +51,7 @@ def test_a_batch_follows_from_the_proposals_by_the_rules(committee: tuple[int, l
     n, given_payloads = committee
     f = max_faulty(n)
     present = {member: p for member, payload in enumerate(given_payloads) if (p := decoded(payload)) is not None}
-    result = aggregate(tuple(enumerate(given_payloads)), f)
+    result = aggregate_of(enumerate(given_payloads), f)
     names = Counter(p.base for p in present.values() if p.base)
     candidates = [base for base, count in names.items() if count > f]
     top = max((base.state_index for base in candidates), default=-1)
@@ -78,7 +79,7 @@ def test_f_liars_cannot_move_the_time_outside_of_the_range_of_honest_clocks(n: i
         if len(honest) + f >= n - f
         else st.nothing()
     )
-    result = aggregate(decided(*(BatchProposal(BASE, time, ()) for time in [*lies, *honest])), f)
+    result = aggregate_of(decided(*(BatchProposal(BASE, time, ()) for time in [*lies, *honest])), f)
     assert isinstance(result, Batch)
     assert min(honest) <= result.timestamp_proposed <= max(honest)
 
@@ -92,33 +93,34 @@ def test_a_liar_can_bring_back_no_request_that_correct_members_have_executed(n: 
     honest = [BatchProposal(behind, 1, (done, fresh))] * count_behind
     honest += [BatchProposal(BASE, 1, (fresh,))] * (n - f - count_behind)
     lies = [BatchProposal(BASE, 1, (done,))] * f
-    result = aggregate(decided(*honest, *lies), f)
+    result = aggregate_of(decided(*honest, *lies), f)
     assert isinstance(result, NoBatch) or result.base == behind or done not in result.requests
 
 
 def test_two_anchors_at_the_highest_index_make_the_committee_wait():
     twin = AnchorReference(OutputId(digest("twin"), 0), BASE.state_index)
     rivals = [BatchProposal(base, 1, ()) for base in (BASE, BASE, twin, twin)]
-    assert aggregate(decided(*rivals), 1) == NoBatch("no base anchor")
+    assert aggregate_of(decided(*rivals), 1) == NoBatch("no base anchor")
 
 
 def test_undecodable_proposals_are_absent_also_from_the_count():
     times = [BatchProposal(BASE, time, ()) for time in (10, 20, 30)]
-    assert aggregate(decided(*times, b"nonsense"), 1) == aggregate(decided(*times), 1)
+    assert aggregate_of(decided(*times, b"nonsense"), 1) == aggregate_of(decided(*times), 1)
 
 
 def test_a_proposal_with_a_base_and_no_request_is_not_empty():
-    assert aggregate(decided(*[BatchProposal(BASE, 5, ())] * 3), 1) == Batch(BASE, 5, (), (0, 1, 2))
+    assert aggregate_of(decided(*[BatchProposal(BASE, 5, ())] * 3), 1) == Batch(BASE, 5, (), (0, 1, 2))
 
 
 def test_a_request_named_twice_by_one_member_counts_once():
     twice = BatchProposal(BASE, 5, (IDS[0], IDS[0]))
     others = [BatchProposal(BASE, 5, ())] * 2
-    assert aggregate(decided(twice, *others), 1) == Batch(BASE, 5, (), (0, 1, 2))
+    assert aggregate_of(decided(twice, *others), 1) == Batch(BASE, 5, (), (0, 1, 2))
 
 
 def test_the_largest_proposal_fits_into_its_limit():
-    largest = BatchProposal(BASE, 2**62, tuple(digest("request", number) for number in range(REQUESTS_MAX)))
+    batch = BatchProposal(BASE, 2**62, tuple(digest("request", number) for number in range(REQUESTS_MAX)))
+    largest = MemberProposal(batch, bytes(PREPARATION_SIZE_MAX))
     data = encode(largest)
     assert len(data) <= PROPOSAL_SIZE_MAX
     assert PROPOSAL_CODEC.decode(data) == largest

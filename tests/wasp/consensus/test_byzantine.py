@@ -24,7 +24,7 @@ from wasp.consensus.byzantine import (
     silent,
 )
 from wasp.consensus.common_coin import CoinShare
-from wasp.consensus.distributed_signature import PartialSignature
+from wasp.consensus.nonce_signature import PartialNonceSignature
 from wasp.consensus.reliable_broadcast import Echo, Initial, Ready
 
 MEMBERS = M0, M1, M2, M3, M4 = DealtCommittee(5).members
@@ -33,7 +33,7 @@ PATH: Path = (CHAIN, 1, "leaf", 0)
 SAID: list[Value] = [
     *(kind(b"v") for kind in (Initial, Echo, Ready)),
     *(BVal(0, True), Aux(0, True), Done(0)),
-    *(CoinShare(b"share"), PartialSignature(digest("message"), bytes(64))),
+    *(CoinShare(b"share"), PartialNonceSignature(digest("message"), bytes(32))),
 ]
 
 
@@ -91,7 +91,7 @@ def test_a_liar_tells_half_of_the_others_something_else_about_one_thing(lie: Lie
 def test_bad_shares_are_bad_for_all_others():
     lies: dict[type, Value] = {
         CoinShare: CoinShare(b"rhare"),
-        PartialSignature: PartialSignature(digest("message"), b"\x01" + bytes(63)),
+        PartialNonceSignature: PartialNonceSignature(digest("message"), b"\x01" + bytes(31)),
     }
     for message in SAID:
         heard = told(bad_shares, message)
@@ -115,6 +115,8 @@ def test_a_gossip_speaks_a_bounded_number_of_times_and_the_same_by_the_same_stre
         return [envelope for step in steps for envelope in step.messages]
 
     assert speech(1) == speech(1) != speech(2)
-    assert {type(envelope.message) for envelope in speech(1)} == {Initial, Echo, Ready, BVal, Aux, Done, CoinShare}
+    assert {type(envelope.message) for envelope in speech(1)} == {
+        *(Initial, Echo, Ready, BVal, Aux, Done, CoinShare, PartialNonceSignature)
+    }
     assert all(M0 not in envelope.recipients for envelope in speech(1))
     assert len(speech(1)) <= 4 + 3 * 4 * (3 * 2 + 2 * 4 + 1), "three tellings a leaf, to four others"

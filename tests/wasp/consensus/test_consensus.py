@@ -10,13 +10,14 @@ import pytest
 from ledger.kernel.automaton import NOTHING, NodeId, Path
 from ledger.kernel.encoding import digest
 from ledger.output import OutputId
-from ledger.transaction import CommitteeUnlock, Transaction
+from ledger.transaction import SignatureUnlock, Transaction
 from tests.harness.committee import CHAIN, DealtCommittee
-from tests.harness.consensus_instances import BASE, CONSENSUS_CODEC, REQUESTS, Owner, essence_of, propose
+from tests.harness.consensus_instances import BASE, CONSENSUS_CODEC, REQUESTS, Owner, essence_of, propose, take_part
 from tests.harness.virtual_network import Pending, RandomOrder, VirtualNetwork, slow_recipients
 from wasp.consensus.batch_proposal import AnchorReference, Batch
 from wasp.consensus.byzantine import Lying, silent
-from wasp.consensus.consensus import (
+from wasp.consensus.consensus import SignedAnchor
+from wasp.consensus.consensus_interface import (
     AnchorSigned,
     BatchDecided,
     BatchExecuted,
@@ -25,14 +26,14 @@ from wasp.consensus.consensus import (
     OthersProposed,
     RequestsDelivered,
     RequestsNeeded,
-    SignedAnchor,
     SuccessorKnown,
 )
-from wasp.consensus.distributed_signature import PartialSignature, anchor_transaction, is_signed_anchor
+from wasp.consensus.nonce_signature import PartialNonceSignature
+from wasp.signed_anchor import anchor_transaction, is_signed_anchor
 
 DEALT = DealtCommittee(4)
 M0, M1, M2, M3 = MEMBERS = DEALT.members
-SIGNATURE_PATH: Path = (CHAIN, 1, "signature")
+ANCHOR_PATH: Path = (CHAIN, 1, "anchor")
 
 
 class DuplicatingNetwork(VirtualNetwork):
@@ -51,8 +52,7 @@ def network_of(answers: Callable[[NodeId, Any], Iterable[Any]], faulty: tuple[No
 def successor(label: str = "successor") -> Transaction:
     """A signed successor of the base, from an earlier log index."""
     essence = essence_of(Batch(BASE, 5, (), (0, 1, 2)), digest(label), inputs=2)
-    signatures = tuple(DEALT.signers[me].sign(essence.id) for me in MEMBERS[:3])
-    return anchor_transaction(essence, CommitteeUnlock((0, 1, 2), signatures))
+    return anchor_transaction(essence, DEALT.signature(essence.id))
 
 
 def ends(network: VirtualNetwork) -> list[list[Any]]:
@@ -62,7 +62,7 @@ def ends(network: VirtualNetwork) -> list[list[Any]]:
 def test_an_instance_from_proposals_to_the_signed_anchor():
     network = network_of(Owner())
     for place, me in enumerate(MEMBERS):
-        network.give(me, propose(time=1_000 * place))
+        take_part(network, me, propose(time=1_000 * place))
     network.run()
     requests = tuple(sorted(request.id for request in REQUESTS[:2]))
     kinds = [OthersProposed, BatchDecided, RequestsNeeded, ExecutionNeeded, AnchorSigned]
@@ -88,7 +88,7 @@ def test_the_entropy_is_another_for_another_base_and_the_same_for_the_same():
     for base in (BASE, BASE, AnchorReference(OutputId(digest("other base"), 0), 7)):
         network = network_of(Owner())
         for me in MEMBERS:
-            network.give(me, propose(base=base))
+            take_part(network, me, propose(base=base))
         network.run()
         drawn.append({network.outputs_of(me, ExecutionNeeded)[0].entropy for me in MEMBERS})
     assert [len(entropies) for entropies in drawn] == [1, 1, 1]
@@ -98,7 +98,7 @@ def test_the_entropy_is_another_for_another_base_and_the_same_for_the_same():
 def test_a_batch_without_requests_wants_none():
     network = network_of(Owner())
     for me in MEMBERS:
-        network.give(me, propose(requests=0))
+        take_part(network, me, propose(requests=0))
     network.run()
     assert network.outputs_of(M0, RequestsNeeded) == []
     assert [type(end) for [end] in ends(network)] == [AnchorSigned] * 4
@@ -107,7 +107,7 @@ def test_a_batch_without_requests_wants_none():
 def test_members_without_a_common_base_skip_the_index():
     network = network_of(Owner())
     for place, me in enumerate(MEMBERS):
-        network.give(me, propose(base=AnchorReference(OutputId(digest("own", place), 0), 1)))
+        take_part(network, me, propose(base=AnchorReference(OutputId(digest("own", place), 0), 1)))
     network.run()
     assert ends(network) == [[IndexSkipped(1, "no base anchor")]] * 4
     assert network.outputs_of(M0, BatchDecided) == []
@@ -116,7 +116,7 @@ def test_members_without_a_common_base_skip_the_index():
 def test_more_empty_proposals_than_liars_skip_the_index():
     network = network_of(Owner())
     for place, me in enumerate(MEMBERS):
-        network.give(me, propose(base=BASE if place < 2 else None))
+        take_part(network, me, propose(base=BASE if place < 2 else None))
     network.run()
     outcomes = {repr(end) for end in ends(network)}
     assert len(outcomes) == 1
@@ -133,7 +133,7 @@ def test_a_batch_of_which_nothing_was_executed_skips_the_index():
 
     network = network_of(answers)
     for me in MEMBERS:
-        network.give(me, propose())
+        take_part(network, me, propose())
     network.run()
     assert ends(network) == [[IndexSkipped(1, "nothing executed")]] * 4
 
@@ -146,10 +146,10 @@ def test_one_member_that_holds_a_signed_successor_ends_the_instance_of_all(mute:
 
     network = network_of(answers, mute)
     for me in MEMBERS:
-        network.give(me, propose(requests=0))
+        take_part(network, me, propose(requests=0))
     network.run()
     assert ends(network) == [[AnchorSigned(1, successor())]] * len(network.correct)
-    assert network.sent["PartialSignature"] == 0
+    assert network.sent["PartialNonceSignature"] == 0
 
 
 def test_a_successor_that_only_one_member_was_told_of_reaches_all():
@@ -161,8 +161,8 @@ def test_a_successor_that_only_one_member_was_told_of_reaches_all():
 
     network = network_of(answers, (M3,))
     for me in MEMBERS:
-        network.give(me, propose(requests=0))
-    step = network.nodes[M0].handle_message(M3, SIGNATURE_PATH, SignedAnchor(successor()), 0)
+        take_part(network, me, propose(requests=0))
+    step = network.nodes[M0].handle_message(M3, ANCHOR_PATH, SignedAnchor(successor()), 0)
     assert step is NOTHING, "one that comes before the batch is decided waits"
     network.run()
     assert ends(network) == [[AnchorSigned(1, successor())]] * 3
@@ -171,13 +171,13 @@ def test_a_successor_that_only_one_member_was_told_of_reaches_all():
 def test_a_bad_successor_is_a_fault_and_ends_nothing():
     base_of_another = essence_of(Batch(AnchorReference(OutputId(digest("x"), 0), 7), 5, (), ()), digest("y"))
     unlock = successor().unlocks[0]
-    assert isinstance(unlock, CommitteeUnlock)
+    assert isinstance(unlock, SignatureUnlock)
     network = network_of(lambda node, output: (), (M3,))
     for me in MEMBERS:
-        network.give(me, propose(requests=0))
+        take_part(network, me, propose(requests=0))
     network.run()
-    for bad in (Transaction(successor().essence, (unlock,)), anchor_transaction(base_of_another, unlock)):
-        step = network.nodes[M0].handle_message(M3, SIGNATURE_PATH, SignedAnchor(bad), 0)
+    for bad in (Transaction(successor().essence, (unlock,)), anchor_transaction(base_of_another, unlock.signature)):
+        step = network.nodes[M0].handle_message(M3, ANCHOR_PATH, SignedAnchor(bad), 0)
         assert [(fault.accused, fault.kind) for fault in step.faults] == [(M3, "bad_anchor")]
         assert step.outputs == []
     assert ends(network) == [[]] * 3
@@ -185,16 +185,16 @@ def test_a_bad_successor_is_a_fault_and_ends_nothing():
 
 def test_two_early_successors_of_one_member_are_equivocation():
     instance = DEALT.consensus(M0)
-    assert instance.handle_message(M1, SIGNATURE_PATH, SignedAnchor(successor()), 0) is NOTHING
-    step = instance.handle_message(M1, SIGNATURE_PATH, SignedAnchor(successor("other")), 0)
+    assert instance.handle_message(M1, ANCHOR_PATH, SignedAnchor(successor()), 0) is NOTHING
+    step = instance.handle_message(M1, ANCHOR_PATH, SignedAnchor(successor("other")), 0)
     assert [fault.kind for fault in step.faults] == ["equivocation"]
 
 
 def test_strangers_and_messages_for_no_leaf_are_faults():
     instance = DEALT.consensus(M0)
-    message = PartialSignature(digest("message"), bytes(64))
+    message = PartialNonceSignature(digest("message"), bytes(32))
     for sender, path, kind in (
-        (NodeId("stranger"), SIGNATURE_PATH, "not_a_member"),
+        (NodeId("stranger"), ANCHOR_PATH, "not_a_member"),
         (M1, (CHAIN, 1, "seal"), "no_such_leaf"),
         (M1, (CHAIN, 2, "signature"), "no_such_leaf"),
         (M1, (CHAIN, 1), "no_such_leaf"),
@@ -210,7 +210,7 @@ def test_an_ended_instance_goes_on_answering():
     nodes = {me: DEALT.consensus(me) for me in MEMBERS}
     network = VirtualNetwork(nodes, CONSENSUS_CODEC, slow_recipients(1, [M3]), answers=Owner())
     for me in MEMBERS:
-        network.give(me, propose())
+        take_part(network, me, propose())
     network.run(until=lambda: all(item.recipient == M3 for item in network.pending))
     assert [nodes[me].ended for me in MEMBERS] == [True, True, True, False]
     network.run()
@@ -221,7 +221,7 @@ def test_an_ended_instance_goes_on_answering():
 def test_answers_that_come_after_the_end_change_nothing():
     network = network_of(lambda node, output: ())
     for me in MEMBERS:
-        network.give(me, propose(requests=0))
+        take_part(network, me, propose(requests=0))
     network.run()
     for me in MEMBERS:
         network.give(me, SuccessorKnown(successor()))
@@ -235,11 +235,11 @@ def test_answers_that_come_after_the_end_change_nothing():
 
 def test_instances_tell_why_they_wait():
     instance = DEALT.consensus(M0)
-    assert instance.status["phase"] == "agreement"
+    assert instance.status["phase"] == "nonces"
     assert not instance.status["proposed"]
     network = network_of(lambda node, output: ())
     for me in MEMBERS:
-        network.give(me, propose())
+        take_part(network, me, propose())
     assert network.status()[M0]["proposed"]
     network.run()
     assert network.status()[M0] == {"phase": "preparation", "requests": False, "entropy": "tossed"}
@@ -247,14 +247,14 @@ def test_instances_tell_why_they_wait():
     execution = network.outputs_of(M0, ExecutionNeeded)[0]
     assert network.status()[M0]["phase"] == "execution"
     network.give(M0, BatchExecuted(essence_of(execution.batch, execution.entropy)))
-    assert network.status()[M0] == {"phase": "signature", "signature": "signed by me True, signatures 1/3"}
+    assert network.status()[M0] == {"phase": "signature", "signature": network.nodes[M0].signature.status}
 
 
 def test_messages_that_come_twice_accuse_nobody_and_change_nothing():
     nodes: dict[NodeId, Any] = {me: DEALT.consensus(me) for me in MEMBERS}
     network = DuplicatingNetwork(nodes, CONSENSUS_CODEC, RandomOrder(2), answers=Owner())
     for me in MEMBERS:
-        network.give(me, propose())
+        take_part(network, me, propose())
     network.run()
     assert [type(end) for [end] in ends(network)] == [AnchorSigned] * 4
     assert network.faults == []

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from ledger.kernel.encoding import digest, encode
 from ledger.kernel.rejection import Rejected
-from ledger.transaction import CommitteeUnlock
 from tests.harness.consensus_instances import BASE, CONSENSUS_CODEC, essence_of
 from wasp.consensus.batch_proposal import Batch
 from wasp.consensus.binary_agreement import Aux, BVal, Done
 from wasp.consensus.common_coin import COIN_SHARE_SIZE_MAX, CoinShare
 from wasp.consensus.consensus import SignedAnchor
-from wasp.consensus.distributed_signature import PartialSignature, anchor_transaction
+from wasp.consensus.nonce_signature import PartialNonceSignature
 from wasp.consensus.reliable_broadcast import Echo, Initial, Ready
+from wasp.signed_anchor import anchor_transaction
 
 ESSENCE = essence_of(Batch(BASE, 5, (), ()), digest("entropy"), inputs=2)
-ANCHOR = anchor_transaction(ESSENCE, CommitteeUnlock((0, 1, 2), (bytes(64),) * 3))
+ANCHOR = anchor_transaction(ESSENCE, bytes(64))
 
 rounds = st.integers(0, 2**63 - 1)
 messages = st.one_of(
@@ -28,7 +28,7 @@ messages = st.one_of(
     *(st.builds(kind, rounds, st.booleans()) for kind in (BVal, Aux)),
     st.builds(Done, rounds),
     st.builds(CoinShare, st.binary(max_size=COIN_SHARE_SIZE_MAX)),
-    st.builds(PartialSignature, st.binary(min_size=32, max_size=32), st.binary(min_size=64, max_size=64)),
+    st.builds(PartialNonceSignature, st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32)),
     st.just(SignedAnchor(ANCHOR)),
 )
 

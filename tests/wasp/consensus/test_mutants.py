@@ -20,16 +20,13 @@ from tests.harness import consensus_checks as checks
 from tests.harness import dealt_keys, key_ceremony, nonce_checks, signature_checks
 from tests.harness.consensus_instances import (
     check_aggregation,
-    check_instance,
     check_joining,
-    check_signature_quorum,
 )
-from wasp.consensus import batch_proposal, distributed_signature
+from wasp.consensus import batch_proposal
 from wasp.consensus.binary_agreement import BinaryAgreement
 from wasp.consensus.common_coin import CommonCoin
 from wasp.consensus.common_subset import CommonSubset
 from wasp.consensus.distributed_key import DistributedKey
-from wasp.consensus.distributed_signature import DistributedSignature
 from wasp.consensus.frost_signature import FrostSignature
 from wasp.consensus.nonce_sharing import NonceSharing
 from wasp.consensus.nonce_signature import NonceSignature
@@ -140,10 +137,6 @@ MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (SigningTurns, "sessions_max", +1, signature_checks.check_sessions_of_a_coordinator, "too many sessions"),
     (FrostSignature, "_join_quorum", -1, signature_checks.check_attempts_joined, "too early"),
     (FrostSignature, "_join_quorum", +1, signature_checks.check_attempts_joined, "too late"),
-    (DistributedSignature, "_signature_quorum", -1, swarm(check_instance, 4, FORCED, seeds=50), "signatures"),
-    (DistributedSignature, "_signature_quorum", +1, swarm(check_instance, 4, "silent", seeds=50), "termination"),
-    (distributed_signature, "signature_quorum", -1, check_signature_quorum, "too few"),
-    (distributed_signature, "signature_quorum", +1, check_signature_quorum, "enough"),
     (CommonSubset, "_join_quorum", -1, check_joining, "too early"),
     (CommonSubset, "_join_quorum", +1, check_joining, "too late"),
     (batch_proposal, "base_quorum", -1, check_aggregation, "a base that only liars know"),

@@ -1,0 +1,43 @@
+"""The protocols by which a committee can decide, by the names that a configuration gives them, and how each signs its anchor.
+
+``wasp`` and ``hbbft`` are asynchronous: they need no clock, and no leader. ``mmr14`` is ``wasp`` with the agreement as it was
+first printed; an adversary who orders the messages can stall it for ever, which is what it is there for. The others follow
+a leader, and need timers to replace it. ``sequencer`` trusts it, and is the floor of what agreement can cost.
+
+``wasp`` signs with nonces that are dealt anew in every instance, as the real one does, all others by FROST.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from wasp.consensus.anchor_signature import AnchorSignature
+from wasp.consensus.committee_protocol import CommitteeProtocol, Membership
+from wasp.consensus.common_subset import CommonSubset, SubsetMessage
+from wasp.consensus.frost_signature import FrostSignature
+from wasp.consensus.hbbft import HoneyBadger, HoneyBadgerMessage
+from wasp.consensus.mmr14 import Mmr14, Mmr14Message
+from wasp.consensus.nonce_signature import NonceSignature, NonceSignatureMessage
+from wasp.consensus.pbft import Pbft, PbftMessage
+from wasp.consensus.sequencer import Sequencer, SequencerMessage
+from wasp.consensus.signing_session import FrostSignatureMessage
+from wasp.consensus.tendermint import Tendermint, TendermintMessage
+
+PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {
+    "wasp": CommonSubset,
+    "hbbft": HoneyBadger,
+    "mmr14": Mmr14,
+    "pbft": Pbft,
+    "tendermint": Tendermint,
+    "sequencer": Sequencer,
+}
+
+SIGNATURES: Mapping[str, Callable[[Membership], AnchorSignature]] = {
+    name: NonceSignature if name == "wasp" else FrostSignature for name in PROTOCOLS
+}
+
+ProtocolMessage: TypeAlias = (
+    SubsetMessage | HoneyBadgerMessage | Mmr14Message | PbftMessage | TendermintMessage | SequencerMessage
+)
+AnchorSignatureMessage: TypeAlias = NonceSignatureMessage | FrostSignatureMessage

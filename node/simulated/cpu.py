@@ -64,15 +64,16 @@ class CpuMeter:
         self.charge("frame")
         self.charge("decode", size)
         self.charge("packet", len(packets))
+        self.charge("message", len(packets))
         for _, message in packets:
-            self.charge_message(message, own=False)
+            if type(message) in MESSAGE_WORK:
+                self.charge_work(MESSAGE_WORK[type(message)](message, False))
 
-    def charge_message(self, message: Value, *, own: bool) -> None:
-        """A message is handled; ``own``: the machine's to itself."""
+    def charge_own_message(self, message: Value) -> None:
+        """A machine handles what it has sent to itself."""
         self.charge("message")
-        work_of = MESSAGE_WORK.get(type(message))
-        if work_of is not None:
-            self.charge_work(work_of(message, own))
+        if type(message) in MESSAGE_WORK:
+            self.charge_work(MESSAGE_WORK[type(message)](message, True))
 
     def settle(self) -> Duration:
         """How long the CPU takes for what was charged since the last time."""

@@ -279,7 +279,7 @@ class Machine:
             path, message = own.popleft()
             counters.own_messages += 1
             if self.metered:
-                self.meter.charge_message(message, own=True)
+                self.meter.charge_own_message(message)
             self.event = message
             step = handle_message(node, path, message, local)
 

@@ -232,6 +232,17 @@ def test_a_packet_is_encoded_once_for_all_and_a_frame_sent_to_each():
     assert log.heard(A) == [(len(TOY_WIRE.packet(PATH, ToyPong(1))) + 2, "said")]
 
 
+def test_every_message_handled_is_charged_ones_own_too_and_every_packet_at_both_ends():
+    runtime, _ = simulate(3, hardware=toy_profile(message=1))
+    for number in range(2):
+        runtime.inject(A, Say(ALL, ToyPong(number)))
+    runtime.run_until_idle(FOREVER)
+    charged = [
+        {kind: runtime.machines[node].meter.charged[kind] for kind in ("message", "packet", "frame")} for node in ALL
+    ]
+    assert charged == [{"message": 2, "packet": 2, "frame": 2}, *[{"message": 2, "packet": 2, "frame": 1}] * 2]
+
+
 def test_signatures_are_charged_through_the_meter_of_the_boot_and_no_timer_cuts_into_a_turn():
     class SigningAlarm(Alarm):
         def __init__(self, me: NodeId, boot: Any) -> None:

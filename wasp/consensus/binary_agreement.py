@@ -13,7 +13,8 @@ All members start with a bit each, all correct members decide one of the bits th
 9. terminated if line 7 decided before in an earlier round, or more than f members were done in rounds before the own decision
 10. unless terminated: r := r + 1, go to 2
 
-As in Wasp there is no phase of ``Conf``: the share of a real coin is out while slow members have not fixed vals.
+As in Wasp there is no phase of ``Conf``: the share of a real coin is out while slow members have not fixed vals. So a
+scheduler who reads f + 1 shares keeps members divided for ever (docs/consensus.md); agreement and validity are not touched.
 
 Departures. (a) Lines 3 and 4 go on for the rounds behind a member, also when it has terminated: a slower member's line 4
 needs 2f + 1 of all correct members, and hangs for ever when those ahead drop what belongs to earlier rounds, as Wasp's do.
@@ -36,8 +37,8 @@ from wasp.committee import Committee
 from wasp.consensus.common_coin import CoinSchedule
 
 ROUNDS_MAX = 200
-"""Rounds of one agreement: Wasp's schedule then has 40 real coins, so that a scheduler who controls everything else keeps
-members from deciding with a chance of 2^-40; then the committee goes on with its next log index."""
+"""Rounds of one agreement: Wasp's schedule then has 40 real coins, so that a scheduler who can't foresee them keeps members
+from deciding with a chance of 2^-40. One who reads shares can. Then the committee goes on with its next log index."""
 
 
 class BVal(Value):

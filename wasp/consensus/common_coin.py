@@ -10,9 +10,9 @@ The name binds chain, log index, proposer and round (the leaf's path), and whate
 twice. A restarted member never takes part in an old log index, so it never releases a share for a second use.
 
 Wasp's *semi* coin: in rounds 0, 1, 2, 3 modulo 5 the coin is fixed to 1, 1, 0, 0, and only the next one is real. A fixed
-coin costs nothing and lets unanimous members decide in the first round that fits, but a scheduler knows it: only real
-rounds guarantee that agreement ends. Wasp releases the share of a real coin at the start of its round, not when the
-votes are fixed.
+coin costs nothing and lets unanimous members decide in the first round that fits, but a scheduler knows it: only a coin that
+nobody knows before the votes are fixed guarantees that agreement ends. Wasp releases the share of a real coin at the start
+of its round, so a scheduler who reads shares knows that as well (docs/consensus.md).
 """
 
 from __future__ import annotations

@@ -160,15 +160,16 @@ def test_each_member_pays_for_itself_although_they_share_a_process():
     assert once["point_multiply"] == 3
 
 
-def test_what_was_forgotten_is_paid_for_again():
+def test_what_was_not_needed_for_longest_is_forgotten_and_paid_for_again():
     scene = Scene(4, 1)
     meter = CpuMeter(toy_profile())
     metered = meter.member_keys(scene.keys[0])
     dealings = [scene.keys[0].nonces.deal(SID, scene.rng)]
     shares = [scene.keys[0].nonces.open(SID, dealings[0]) or b""]
-    for number in (*range(nonce_key.SESSIONS_MAX + 1), nonce_key.SESSIONS_MAX, 1, 0):
+    full = nonce_key.SESSIONS_MAX
+    for number in (*range(full), 0, full, 0, 1):
         metered.nonces.sign_partial(dealings, shares, digest(number))
-    assert meter.charged["hash_to_scalar"] == nonce_key.SESSIONS_MAX + 2
+    assert meter.charged["hash_to_scalar"] == full + 2, "the one that was new, and number 1"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 1. told to begin the next index: it is durable, its instance opens, what was held back for it is handled
 2. propose what the source of requests says; nothing yet: when it has something, or when f + 1 others have proposed
 3. the decided requests are wanted: deliver them, at once or when the last of them has come
-4. execution is wanted: the anchor's essence, on the anchor before, committing to the requests in the order of the entropy
+4. execution is wanted: the anchor's essence, on the anchor before, committing to the requests and the entropy
 5. the anchor is signed, or the index skipped: want to begin the next index, if one is left
 6. a request is submitted: share it with the committee; shared: check its signature, keep it
 
@@ -21,14 +21,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 from ledger.kernel.automaton import NOTHING, Automaton, Envelope, Fault, NodeId, Path, Record, Step, StepBuilder
-from ledger.kernel.encoding import DIGEST_SIZE, Digest, Frozen, Value, digest
+from ledger.kernel.encoding import DIGEST_SIZE, Digest, Value, digest
 from ledger.kernel.identity import Verifier
 from ledger.kernel.instant import Instant, earliest
-from ledger.output import AnchorOutput, OutputId, TransactionId
+from ledger.output import AnchorOutput, OutputId
 from ledger.transaction import Essence, Transaction
+from node.experiments.committee_interface import (
+    BeginIndex,
+    BeginningNeeded,
+    BlockDecided,
+    BlockEnded,
+    BlockReady,
+    ExecutedHere,
+    MemberInput,
+    MemberOutput,
+    RequestSource,
+)
 from node.simulated.cpu import CpuMeter
 from wasp.committee import Committee
 from wasp.committee_log import LogIndexUsed
@@ -56,79 +67,6 @@ INSTANCES_KEPT_MAX = 16
 """A member that is further behind than that is left behind: it is slower than the others, and not only late."""
 INSTANCES_AHEAD_MAX = 16
 """What the others send to a member that is so far behind is held back for it."""
-
-
-class BeginIndex(Frozen):
-    """Input: the answer to ``BeginningNeeded``, and what starts the first index."""
-
-    log_index: int
-
-
-class BeginningNeeded(Frozen):
-    """Output: the index can begin; answered by ``BeginIndex``."""
-
-    log_index: int
-
-
-class BlockDecided(Frozen):
-    """Output, once per index: this member knows the batch."""
-
-    log_index: int
-    batch: Batch
-    proposed_at: Instant | None
-    """When this member's own proposal had gone to the protocol, if it had."""
-    listed_at: Instant | None
-    """Protocols with a leader: when this member, as the leader, proposed its list, if it did."""
-    led: bool
-    """Whether the protocol has a leader."""
-    rounds: tuple[int, ...]
-    """How many rounds each agreement of the protocol took here."""
-
-
-class BlockReady(Frozen):
-    """Output, once per index: the requests and the entropy are there."""
-
-    log_index: int
-
-
-class BlockEnded(Frozen):
-    """Output, once per index: the anchor is signed; none: the index was skipped."""
-
-    log_index: int
-    began_at: Instant
-    proposed_at: Instant | None
-    anchor: TransactionId | None
-
-
-MemberInput: TypeAlias = BeginIndex | SubmitRequest
-MemberOutput: TypeAlias = BeginningNeeded | BlockDecided | BlockReady | BlockEnded
-
-
-class ExecutedHere(Value):
-    """Record: what this member will sign in this index. It signs nothing else there, in whatever life."""
-
-    log_index: int
-    essence: Essence
-
-
-class RequestSource(Protocol):
-    """Where a member's requests come from, and which of them it proposes."""
-
-    def proposal(self, log_index: int) -> tuple[RequestId, ...] | None:
-        """What to propose in this index; None: nothing yet."""
-        ...
-
-    def find(self, log_index: int, requests: Sequence[RequestId]) -> tuple[OffLedgerRequest, ...] | None:
-        """The requests with these ids, which this index has decided; None: not all of them are here yet."""
-        ...
-
-    def keep(self, request: OffLedgerRequest) -> None:
-        """A request has come."""
-        ...
-
-    def forget(self, requests: Sequence[RequestId]) -> None:
-        """These were executed."""
-        ...
 
 
 class CommitteeMember(Automaton[MemberInput, Value, MemberOutput]):

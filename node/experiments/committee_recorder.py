@@ -2,14 +2,16 @@
 
 Of every block and node (instants of virtual time; beginnings when the event is handled, ends when its results leave)::
 
-    began -- prepared --> proposed             the signature is prepared, the own proposal made
-             proposed -- decided --> decided   the agreement alone: from the block's first proposal
-                         decided -- ready ---> ready      requests and entropy are there
-                                               ready -- signed --> ended
-    began -- anchored ------------------------------------------> ended
+    began ---- prepared --> proposed    the signature is prepared, the own proposal made
+    proposed - gathered --> first       only with a leader: its list of proposals is out
+    first ---- decided ---> decided     the agreement alone
+    decided -- ready -----> ready       the requests and the entropy are there
+    ready ---- signed ----> ended       the anchor is signed
+    began ---- anchored --> ended
 
-The block's first proposal is the leader's list where the protocol has a leader, else the node's own; a node that decides
-before it has proposed counts from the earliest of the others'.
+*First* is the block's first proposal: the leader's list where the protocol has a leader, else the node's own; a node that
+decides before it has proposed counts from the earliest of the others'. A node that proposes after the list was out has
+gathered for no time at all.
 
 Checked: all nodes decide the same batch and sign the same anchor, and nobody is accused of anything, since nobody lies.
 """
@@ -22,11 +24,11 @@ from typing import Any
 from ledger.kernel.automaton import Fault, NodeId
 from ledger.kernel.encoding import Digest
 from ledger.kernel.instant import Duration, Instant, earliest
-from node.experiments.committee_member import BlockDecided, BlockEnded, BlockReady
+from node.experiments.committee_interface import BlockDecided, BlockEnded, BlockReady
 from wasp.consensus.batch_proposal import Batch
 from wasp.request import RequestId
 
-PHASES = ("prepared", "decided", "ready", "signed", "anchored")
+PHASES = ("prepared", "gathered", "decided", "ready", "signed", "anchored")
 VIOLATIONS_KEPT = 20
 """One is enough to end a run in failure; a broken protocol has no end of them."""
 
@@ -64,6 +66,8 @@ class BlockRecord:
         found = {"anchored": ended_at - end.began_at}
         if end.proposed_at is not None:
             found["prepared"] = end.proposed_at - end.began_at
+            if self.listed_at is not None:
+                found["gathered"] = max(0, self.listed_at - end.proposed_at)
         decided = self.decided_after(node)
         if decided is not None:
             found["decided"] = decided
@@ -123,6 +127,11 @@ class CommitteeRecorder:
         self.faults = 0
         self.progressed_at: Instant = 0
         """When a member last got further."""
+
+    @property
+    def last_end(self) -> Instant:
+        """When the last of the ends that were seen was seen."""
+        return max([at for block in self.blocks for at, _ in block.ended.values()], default=0)
 
     @property
     def complete(self) -> bool:

@@ -20,7 +20,8 @@ from ledger.kernel.instant import HOUR, SECOND, Duration
 from ledger.kernel.key_dealer import deal_member_keys
 from ledger.kernel.rng import Stream, stream
 from ledger.output import AnchorOutput, OutputId, chain_id
-from node.experiments.committee_member import BeginIndex, BeginningNeeded, CommitteeMember, RequestSource, SilentMember
+from node.experiments.committee_interface import BeginIndex, BeginningNeeded, RequestSource
+from node.experiments.committee_member import CommitteeMember, SilentMember
 from node.experiments.committee_options import CommitteeOptions
 from node.experiments.committee_recorder import CommitteeRecorder
 from node.experiments.committee_summary import rows_of, summarise, summary_text

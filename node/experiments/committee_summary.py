@@ -55,7 +55,7 @@ def summarise(
         **_asked(options),
         **_latencies(recorder),
         **_traffic(options, recorder, runtime),
-        "simulated_us": runtime.now,
+        "simulated_us": recorder.last_end if recorder.complete else runtime.now,
         "faults": recorder.faults,
         "violations": recorder.violations,
         "stalled": _stalled(options, recorder, runtime),
@@ -150,7 +150,6 @@ def _traffic(options: CommitteeOptions, recorder: CommitteeRecorder, runtime: Si
     messages = sum(copies for copies, _ in counters.kinds.values()) - sharing
     ended = sum(bool(block.ended) for block in recorder.blocks)
     decided = sum(len(block.batch.requests) for block in recorder.blocks if block.batch is not None)
-    last = max([at for block in recorder.blocks for at, _ in block.ended.values()], default=0)
     return {
         "messages_per_block": _average(messages, ended),
         "bytes_per_block": _average(counters.bytes - sharing_bytes, ended),
@@ -161,7 +160,7 @@ def _traffic(options: CommitteeOptions, recorder: CommitteeRecorder, runtime: Si
         },
         "messages_by_leaf": dict(sorted(by_leaf.items())),
         "requests_decided": decided,
-        "requests_per_second": round(decided * SECOND / last, 3) if last else None,
+        "requests_per_second": round(decided * SECOND / recorder.last_end, 3) if recorder.last_end else None,
     }
 
 
@@ -233,6 +232,7 @@ def _title_lines(summary: Mapping[str, Any]) -> list[str]:
 
 _WORDS = {
     "prepared": "begun to proposed",
+    "gathered": "to the leader's list",
     "decided": "first proposal to decided",
     "ready": "to requests and entropy there",
     "signed": "to anchor signed",
@@ -242,7 +242,8 @@ _WORDS = {
 
 def _latency_lines(summary: Mapping[str, Any]) -> list[str]:
     lines = [f"{'latency, ms':<34}" + "".join(f"{name:>12}" for name in ("min", "p50", "p95", "p99", "max"))]
-    lines += [_spread_line(_WORDS[phase], spans) for phase, spans in summary["phases_us"].items()]
+    phases = summary["phases_us"].items()
+    lines += [_spread_line(_WORDS[phase], spans) for phase, spans in phases if spans["min"] is not None]
     requests = summary["requests"]
     if requests is None:
         return lines

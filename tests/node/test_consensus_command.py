@@ -85,7 +85,7 @@ def test_an_unusable_option_ends_it_with_2_before_anything_runs(consensus, monke
 def test_a_matrix_of_ones_own_places_the_nodes(consensus, tmp_path):
     (tmp_path / "two.csv").write_text("from,here,there\nhere,1,40\nthere,40,1\n")
     done = consensus(
-        "--nodes", 4, "--blocks", 1, "--matrix", tmp_path / "two.csv", "--placement", "here,here,here,there", "--json"
+        "--protocol", "pbft", "--blocks", 1, "--matrix", tmp_path / "two.csv", "--placement", "here,here,here,there", "--json"
     )  # fmt: skip
     assert done.exit_code == 0
     (decided,) = json.loads(done.stdout)["decided_us"]

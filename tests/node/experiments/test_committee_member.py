@@ -6,7 +6,8 @@ from ledger.kernel.automaton import Envelope, NodeId
 from ledger.kernel.encoding import digest
 from ledger.kernel.identity import deal_signer
 from ledger.output import AnchorOutput, KeyAddress, OutputId, chain_id
-from node.experiments.committee_member import BeginIndex, BeginningNeeded, BlockDecided, BlockEnded, CommitteeMember
+from node.experiments.committee_interface import BeginIndex, BeginningNeeded, BlockDecided, BlockEnded
+from node.experiments.committee_member import CommitteeMember
 from node.experiments.request_sources import BATCHES_KEPT, FullBatches, RequestMaker, WaitingRequests
 from node.simulated.cpu import CpuMeter
 from tests.harness.committee import CHAIN, DealtCommittee

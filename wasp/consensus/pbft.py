@@ -307,6 +307,7 @@ class Pbft(LeaderProtocol):
         else:
             if view > self.view:
                 self._enter(view)
+            self._begin(step, view, now)
             self._accept(step, sender, message.pre_prepare, certified=prepared is not None, now=now)
 
     def _open(self, number: int) -> _View | None:

@@ -18,9 +18,10 @@ timeout of the first proposal. In the paper's form each of these rounds waits fo
 Departures. (a) Votes go to all members directly, not by gossip. What the paper concludes from gossip, that a polka that one
 correct member saw is soon seen by all, is replaced by the certificate of the polka in a proposal that repeats a valid value:
 line 28 needs no prevotes of its own. A polka that liars showed to one member only is thus known to all when that member
-proposes, at the latest after n rounds; and a decided member answers votes of later rounds with its certificate. (b) 2f + 1 is
-the intersecting quorum. (c) Timeouts double, up to a cap; a vote's is half a proposal's. (d) A member sends its own batch
-proposal to the next proposer together with its nil prevote, so that gathering costs no time.
+proposes, at the latest after n rounds; a decided member answers votes of later rounds with its certificate; and a member that
+waits for votes that liars showed to others only leaves its round after twice the round's timeout, if f + 1 others have voted
+in it. (b) 2f + 1 is the intersecting quorum. (c) Timeouts double, up to a cap; a vote's is half a proposal's. (d) A member
+sends its own batch proposal to the next proposer together with its nil prevote, so that gathering costs no time.
 
 Invariants. A member that precommits v is locked on it, and prevotes another value only after a polka for that in a later
 round. A decision for v in round r leaves an intersecting quorum locked on v, so no other value has a polka after r.
@@ -173,7 +174,7 @@ class Tendermint(LeaderProtocol):
             self._open(number)
         for old in [old for old in self._rounds if old < number - VIEWS_AHEAD_MAX]:
             del self._rounds[old]
-        for name in ("propose", "prevote", "precommit", "patience"):
+        for name in ("propose", "prevote", "precommit", "round", "patience"):
             self._timers.pop(name, None)
         self._timers["propose"] = now + self.timeout_of(number)
         self._offer(step, number)
@@ -228,13 +229,13 @@ class Tendermint(LeaderProtocol):
         """Lines 22 to 48 for the present round, as far as they carry."""
         if self.decided:
             return
-        round, half = self._rounds[self.view], self.timeout_of(self.view) // 2
+        round, timeout = self._rounds[self.view], self.timeout_of(self.view)
         proposal, prevotes, precommits = round.proposal, round.prevotes, round.precommits
         if self._stage == "propose" and proposal is not None:
             self._prevote(step, proposal.vote.digest if self._may_accept(proposal) else NO_VALUE)
         if self._stage == "prevote" and prevotes.total >= self._any_quorum and "prevote" not in round.timed:
             round.timed.add("prevote")
-            self._timers["prevote"] = now + half
+            self._timers["prevote"] = now + timeout // 2
         if self._stage != "propose" and proposal is not None and not round.polka:
             polka = prevotes.certificate(proposal.vote.digest)
             if polka is not None:
@@ -247,7 +248,10 @@ class Tendermint(LeaderProtocol):
             self._precommit(step, NO_VALUE)
         if precommits.total >= self._any_quorum and "precommit" not in round.timed:
             round.timed.add("precommit")
-            self._timers["precommit"] = now + half
+            self._timers["precommit"] = now + timeout // 2
+        if self._stage != "propose" and prevotes.total > self._skip_quorum and "round" not in round.timed:
+            round.timed.add("round")
+            self._timers["round"] = now + 2 * timeout
         if precommits.count(NO_VALUE) >= self._decision_quorum:
             self._start_round(step, self.view + 1, now)
             self._advance(step, now)
@@ -278,7 +282,7 @@ class Tendermint(LeaderProtocol):
                 self._prevote(step, NO_VALUE)
             case "prevote":
                 self._precommit(step, NO_VALUE)
-            case "precommit":
+            case "precommit" | "round":
                 self._start_round(step, self.view + 1, now)
         self._advance(step, now)
 

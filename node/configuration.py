@@ -253,7 +253,7 @@ class LedgerSection(Section):
 class ConsensusSection(Section):
     """The committees."""
 
-    protocol: Literal["wasp", "hbbft", "mmr14", "pbft", "tendermint", "sequencer"] = "wasp"
+    protocol: Literal["wasp", "hbbft", "mmr14", "pbft", "tendermint", "hotstuff", "jolteon", "sequencer"] = "wasp"
     batch_delay: Duration = 500 * _UNITS["ms"]
     """At least between two proposals of a member."""
     gather_delay: Duration = 100 * _UNITS["ms"]

@@ -34,9 +34,10 @@ from ledger.kernel.encoding import Digest, Natural, Value
 from ledger.kernel.identity import Signature
 from ledger.kernel.instant import Duration, Instant
 from wasp.consensus.committee_protocol import Membership, ProtocolOutput
-from wasp.consensus.leadership import VIEW_TIMEOUT, VIEWS_AHEAD_MAX, Decision, LeaderProtocol, LeadershipMessage
+from wasp.consensus.leadership import VIEW_TIMEOUT, VIEWS_AHEAD_MAX, Decision, LeadershipMessage
 from wasp.consensus.proposal_list import ProposalList
-from wasp.consensus.view_change import ViewChange, ViewChangeMark, ViewChanges
+from wasp.consensus.view_change import ViewChange, ViewChangeMark
+from wasp.consensus.views import KnownView, ViewProtocol
 from wasp.consensus.vote import Ballot, Certificate, Notary, Vote
 
 
@@ -72,34 +73,29 @@ class NewView(Value):
 PbftMessage: TypeAlias = LeadershipMessage | PrePrepare | Prepare | Commit | ViewChange | NewView
 
 
-class _View:
+class _View(KnownView):
     """The votes of one view, and what its leader proposed here."""
 
-    __slots__ = ("begun", "commits", "committed", "digest", "led", "prepares")
+    __slots__ = ("commits", "committed", "digest", "prepares")
 
-    def __init__(self, notary: Notary, view: int, prepare_quorum: int, commit_quorum: int) -> None:
-        self.prepares = Ballot(notary, Prepare, view, prepare_quorum)
-        self.commits = Ballot(notary, Commit, view, commit_quorum)
+    def __init__(self, notary: Notary, number: int, prepare_quorum: int, commit_quorum: int) -> None:
+        super().__init__(number)
+        self.prepares = Ballot(notary, Prepare, number, prepare_quorum)
+        self.commits = Ballot(notary, Commit, number, commit_quorum)
         self.digest: Digest | None = None
-        self.led = False
         self.committed = False
-        self.begun = view == 0
 
 
-class Pbft(LeaderProtocol):
+class Pbft(ViewProtocol[_View]):
     """One member's part in one instance."""
 
     name = "pbft"
     decisive = Commit
+    claimed = Prepare
 
     def __init__(self, membership: Membership, view_timeout: Duration = VIEW_TIMEOUT) -> None:
         super().__init__(membership, view_timeout)
-        committee = membership.committee
-        self._prepare_quorum = committee.intersecting
-        self._views: dict[int, _View] = {}
-        self._open(0)
-        self._changes = ViewChanges(self._notary, committee, Prepare)
-        self._prepared: Certificate | None = None
+        self._prepare_quorum = membership.committee.intersecting
 
     @property
     def status(self) -> dict[str, Any]:
@@ -108,7 +104,6 @@ class Pbft(LeaderProtocol):
             "pre_prepared": view is not None and view.digest is not None,
             "prepares": view.prepares.total if view else 0,
             "commits": view.commits.total if view else 0,
-            "view_changes": self._changes.count(self.view),
         }
 
     def handle_message(self, sender: NodeId, path: Path, message: Any, now: Instant) -> Step[ProtocolOutput]:
@@ -163,13 +158,6 @@ class Pbft(LeaderProtocol):
             self._decide(step, certificate.digest, certificate.view, Decision(certificate), now)
         return self._conclude(step)
 
-    def _handle_proposed(self, step: StepBuilder[ProtocolOutput], now: Instant) -> None:
-        self._maybe_start_timer(now)
-
-    def _handle_expiry(self, step: StepBuilder[ProtocolOutput], name: str, now: Instant) -> None:
-        """Line 5."""
-        self._change_view(step, self.view + 1)
-
     def _handle_pre_prepare(
         self, step: StepBuilder[ProtocolOutput], sender: NodeId, message: PrePrepare, now: Instant
     ) -> None:
@@ -178,15 +166,14 @@ class Pbft(LeaderProtocol):
             self._blame(step, sender, "unexpected_message", "a later view begins with NewView")
         elif sender != self.leader_of(0):
             self._blame(step, sender, "not_the_leader", "view 0")
-        else:
+        elif self.view <= VIEWS_AHEAD_MAX:
             self._accept(step, sender, message, certified=False, now=now)
 
     def _accept(
         self, step: StepBuilder[ProtocolOutput], leader: NodeId, message: PrePrepare, certified: bool, now: Instant
     ) -> None:
         """Line 2. The leader's vote counts, so that two of them are found out; what is certified was checked by a quorum."""
-        view, vote = self._views.get(message.view) or self._open(message.view), message.vote
-        assert view is not None, "the view is near"
+        view, vote = self._at(message.view), message.vote
         count = view.prepares.add(leader, vote)
         if isinstance(count, Fault):
             step.faults.append(count)
@@ -219,74 +206,15 @@ class Pbft(LeaderProtocol):
             self._prepared = certificate
             self._multicast(step, self._notary.vote(Commit, number, view.digest))
 
-    def _begin(self, step: StepBuilder[ProtocolOutput], number: int, now: Instant) -> None:
-        """Line 6: f + 1 members at least are in this view."""
-        self._views[number].begun = True
-        self._join(step)
-        self._maybe_start_timer(now)
-
-    def _maybe_start_timer(self, now: Instant) -> None:
-        if self._own is None or self.decided or "view" in self._timers:
-            return
-        if self._views[self.view].begun:
-            self._timers["view"] = now + self.timeout_of(self.view)
-
-    def _enter(self, view: int) -> None:
-        """Be in a view, and forget what is of no use any more."""
-        self.view = view
-        if view not in self._views:
-            self._open(view)
-        for name in ("view", "patience"):
-            self._timers.pop(name, None)
-        self._changes.forget_before(view)
-        for old in [old for old in self._views if old < view - VIEWS_AHEAD_MAX]:
-            del self._views[old]
-
-    def _change_view(self, step: StepBuilder[ProtocolOutput], view: int) -> None:
-        """Line 5."""
-        self._enter(view)
-        self._multicast(step, self._changes.make(view, self._prepared))
-        self._offer(step, view)
-
-    def _handle_view_change(
-        self, step: StepBuilder[ProtocolOutput], sender: NodeId, message: ViewChange, now: Instant
+    def _propose(
+        self,
+        step: StepBuilder[ProtocolOutput],
+        proposals: ProposalList,
+        prepared: Certificate | None,
+        marks: tuple[ViewChangeMark, ...],
+        now: Instant,
     ) -> None:
-        """Lines 5 to 7."""
-        view = message.view
-        if self._is_ahead(step, sender, view):
-            return
-        self._answer(step, sender, view)
-        if self.decided or view < self.view or view == 0:
-            return
-        fault = self._changes.add(sender, message, self.leader_of(view) == self._members[self._me])
-        if fault is not None:
-            step.faults.append(fault)
-            return
-        followed = self._changes.followed()
-        if followed > 0:
-            self._join(step)
-        if followed > self.view:
-            self._change_view(step, followed)
-        if self._changes.have_begun(self.view):
-            self._begin(step, self.view, now)
-        self._gather(step, now)
-
-    def _lead(self, step: StepBuilder[ProtocolOutput], now: Instant) -> None:
         """Lines 1 and 7."""
-        view = self._views[self.view]
-        if view.led:
-            return
-        marks = self._changes.marks(self.view)
-        if self.view > 0 and not marks:
-            return
-        prepared = self._changes.highest(marks) if marks else None
-        if prepared is None:
-            proposals = self._gathering.list_with(self._me)
-        elif (proposals := self._lists.get(prepared.digest)) is None:
-            self._want_list(step, prepared.digest, now)
-        if proposals is None:
-            return
-        view.led = True
         vote = self._notary.vote(Prepare, self.view, proposals.digest)
         pre_prepare = PrePrepare(self.view, proposals, vote.signature)
         self._propose_list(step, NewView(marks, prepared, pre_prepare) if self.view else pre_prepare, now)
@@ -310,14 +238,5 @@ class Pbft(LeaderProtocol):
             self._begin(step, view, now)
             self._accept(step, sender, message.pre_prepare, certified=prepared is not None, now=now)
 
-    def _open(self, number: int) -> _View | None:
-        """The view with this number, unless it is too far away."""
-        if abs(number - self.view) > VIEWS_AHEAD_MAX:
-            return None
-        view = self._views[number] = _View(self._notary, number, self._prepare_quorum, self._decision_quorum)
-        return view
-
-    def _out_of_bounds(self, sender: NodeId, number: int) -> Step[ProtocolOutput]:
-        step: StepBuilder[ProtocolOutput] = StepBuilder()
-        self._is_ahead(step, sender, number)
-        return step.build()
+    def _make_view(self, number: int) -> _View:
+        return _View(self._notary, number, self._prepare_quorum, self._decision_quorum)

@@ -17,6 +17,8 @@ from wasp.consensus.committee_protocol import CommitteeProtocol, Membership
 from wasp.consensus.common_subset import CommonSubset, SubsetMessage
 from wasp.consensus.frost_signature import FrostSignature
 from wasp.consensus.hbbft import HoneyBadger, HoneyBadgerMessage
+from wasp.consensus.hotstuff import HotStuff, HotStuffMessage
+from wasp.consensus.jolteon import Jolteon, JolteonMessage
 from wasp.consensus.mmr14 import Mmr14, Mmr14Message
 from wasp.consensus.nonce_signature import NonceSignature, NonceSignatureMessage
 from wasp.consensus.pbft import Pbft, PbftMessage
@@ -30,6 +32,8 @@ PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {
     "mmr14": Mmr14,
     "pbft": Pbft,
     "tendermint": Tendermint,
+    "hotstuff": HotStuff,
+    "jolteon": Jolteon,
     "sequencer": Sequencer,
 }
 
@@ -38,6 +42,13 @@ SIGNATURES: Mapping[str, Callable[[Membership], AnchorSignature]] = {
 }
 
 ProtocolMessage: TypeAlias = (
-    SubsetMessage | HoneyBadgerMessage | Mmr14Message | PbftMessage | TendermintMessage | SequencerMessage
+    SubsetMessage
+    | HoneyBadgerMessage
+    | Mmr14Message
+    | PbftMessage
+    | TendermintMessage
+    | HotStuffMessage
+    | JolteonMessage
+    | SequencerMessage
 )
 AnchorSignatureMessage: TypeAlias = NonceSignatureMessage | FrostSignatureMessage

@@ -91,8 +91,12 @@ class ViewChanges:
         if leading and prepared is not None and not self._is_true(prepared):
             return Fault(sender, "bad_certificate", path, "a claim without proof")
         self._marks.setdefault(view, {})[sender] = mark
-        self._last[sender] = max(view, self._last.get(sender, view))
+        self.note(sender, view)
         return None
+
+    def note(self, sender: NodeId, view: int) -> None:
+        """A member has left for this view, whatever it claims."""
+        self._last[sender] = max(view, self._last.get(sender, view))
 
     def forget_before(self, view: int) -> None:
         """What is about earlier views has no use any more."""

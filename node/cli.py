@@ -156,13 +156,15 @@ def consensus(
         from node.configuration import ConfigurationError
         from node.experiments.committee_options import read_options
         from node.experiments.committee_run import run_committee
+        from node.experiments.progress import block_bar
 
         network: dict[str, Any] = {"delay": delay, "jitter": jitter, "matrix": matrix, "placement": placement}
         network |= {"bandwidth": bandwidth, "frames": frames}
         options = read_options(fields, network, {"cpu": cpu, "disk": disk}, Path())
         if out is not None and (out.is_dir() or not out.parent.is_dir()):
             raise ConfigurationError([f"--out {out}: expected a file in a folder that exists"])
-        result = run_committee(options)
+        with block_bar(as_json) as progress:
+            result = run_committee(options, progress=progress)
         if out is not None:
             out.write_text(result.json() + "\n", encoding="utf-8")
         _print(result.json() if as_json else result.text())

@@ -25,6 +25,7 @@ from ledger.kernel.automaton import Fault, NodeId
 from ledger.kernel.encoding import Digest
 from ledger.kernel.instant import Duration, Instant, earliest
 from node.experiments.committee_interface import BlockDecided, BlockEnded, BlockReady
+from node.experiments.progress import BlockProgress
 from wasp.consensus.batch_proposal import Batch
 from wasp.request import RequestId
 
@@ -118,9 +119,10 @@ class RequestRecord:
 class CommitteeRecorder:
     """Observes the members of one committee."""
 
-    def __init__(self, nodes: Sequence[NodeId], blocks: int) -> None:
-        self._nodes = tuple(nodes)
-        self._open = len(self._nodes) * blocks
+    def __init__(self, nodes: Sequence[NodeId], blocks: int, progress: BlockProgress | None = None) -> None:
+        self._ends = len(nodes) * blocks
+        self._open = self._ends
+        self._progress = progress
         self.blocks = [BlockRecord() for _ in range(blocks)]
         self.requests = RequestRecord()
         self.violations: list[str] = []
@@ -177,6 +179,8 @@ class CommitteeRecorder:
         block.anchor = fact.anchor
         block.ended[node] = (now, fact)
         self._open -= 1
+        if self._progress is not None:
+            self._progress(self._ends - self._open, self._ends)
         if fact.anchor is not None and block.batch is not None:
             self.requests.note_anchored(block.batch.requests, node, now)
 

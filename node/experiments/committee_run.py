@@ -25,6 +25,7 @@ from node.experiments.committee_member import CommitteeMember, SilentMember
 from node.experiments.committee_options import CommitteeOptions
 from node.experiments.committee_recorder import CommitteeRecorder
 from node.experiments.committee_summary import rows_of, summarise, summary_text
+from node.experiments.progress import BlockProgress
 from node.experiments.request_sources import FullBatches, OfferedLoad, RequestMaker, WaitingRequests
 from node.simulated.effects import Effect
 from node.simulated.garbage import seldom_collected
@@ -66,12 +67,14 @@ class CommitteeResult:
         return summary_text(self.summary)
 
 
-def run_committee(options: CommitteeOptions, folder: Path = Path()) -> CommitteeResult:
+def run_committee(
+    options: CommitteeOptions, folder: Path = Path(), progress: BlockProgress | None = None
+) -> CommitteeResult:
     """Run a committee to the end of its last block; files that the options name are looked for in the folder.
 
     Errors: ``Rejected`` when the conditions can't be made.
     """
-    recorder = CommitteeRecorder(options.speaking, options.blocks)
+    recorder = CommitteeRecorder(options.speaking, options.blocks, progress)
     runtime = _Setup(options, folder).runtime(recorder)
     with seldom_collected():
         began = process_time()

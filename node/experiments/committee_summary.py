@@ -195,6 +195,10 @@ def _stalled(options: CommitteeOptions, recorder: CommitteeRecorder, runtime: Si
     return told
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
 # --------------------------------------------------------------------------------------------------------------- text
 
 
@@ -215,8 +219,8 @@ def _title_lines(summary: Mapping[str, Any]) -> list[str]:
     network, hardware = summary["network"], summary["hardware"]
     silent = f", {summary['silent']} of them silent" if summary["silent"] else ""
     title = (
-        f"{summary['protocol']}, {summary['nodes']} nodes{silent}, seed {summary['seed']}: {summary['blocks_anchored']} "
-        f"blocks in {format_duration(summary['simulated_us'])} of simulated time"
+        f"{summary['protocol']}, {summary['nodes']} nodes{silent}, seed {summary['seed']}: "
+        f"{_counted(summary['blocks_anchored'], 'block')} in {format_duration(summary['simulated_us'])} of simulated time"
     )
     if network["model"] == "matrix":
         delays = f"delays of {network['matrix']}"

@@ -11,6 +11,8 @@ from ledger.kernel.instant import HOUR, SECOND, Instant
 from node.simulated.runtime import SimulatedRuntime
 
 ProgressFunction = Callable[[Instant, Instant, SimulatedRuntime], None]
+BlockProgress = Callable[[int, int], None]
+"""Told how many ends of blocks at members there were, and how many there will be."""
 
 
 @contextmanager
@@ -37,3 +39,18 @@ def progress_bar(quiet: bool) -> Iterator[ProgressFunction | None]:
             bar.update(task, total=end, completed=min(now, end), description=what, rates=rates)
 
         yield report
+
+
+@contextmanager
+def block_bar(quiet: bool) -> Iterator[BlockProgress | None]:
+    """A function to report the progress of one committee with; none where nobody would see it."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("deciding"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("deciding", total=None)
+        yield lambda done, total: bar.update(task, total=total, completed=done)

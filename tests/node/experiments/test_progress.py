@@ -3,7 +3,9 @@
 import io
 import sys
 
-from node.experiments.progress import progress_bar
+from node.experiments.committee_options import CommitteeOptions
+from node.experiments.committee_run import run_committee
+from node.experiments.progress import block_bar, progress_bar
 
 HOUR = 3_600_000_000
 
@@ -43,3 +45,15 @@ def test_on_a_terminal_it_tells_simulated_time_and_rates(monkeypatch, capsys):
     assert "trading" in written or "draining" in written
     assert "3.0 h simulated" in written and "messages per CPU second" in written
     assert capsys.readouterr().out == ""
+
+
+def test_one_committee_has_a_bar_of_its_own(monkeypatch, capsys):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with block_bar(quiet=True) as report:
+        assert report is None
+    with block_bar(quiet=False) as report:
+        outcome = run_committee(CommitteeOptions(blocks=1, batch=1), progress=report)
+    assert outcome.failures == []
+    assert "deciding" in terminal.getvalue() and capsys.readouterr().out == ""

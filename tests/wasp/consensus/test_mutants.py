@@ -18,16 +18,20 @@ from ledger.kernel.nonce_key import ModelNonceKey, RealNonceKey
 from ledger.kernel.signing_key import ModelSigningKey, RealSigningKey
 from tests.harness import consensus_checks as checks
 from tests.harness import dealt_keys, key_ceremony, nonce_checks, signature_checks
+from tests.harness import honey_badger_checks as honey
 from tests.harness.consensus_instances import (
     check_aggregation,
     check_joining,
 )
 from wasp.consensus import batch_proposal
+from wasp.consensus.avid_broadcast import AvidBroadcast
 from wasp.consensus.binary_agreement import BinaryAgreement
 from wasp.consensus.common_coin import CommonCoin
 from wasp.consensus.common_subset import CommonSubset
 from wasp.consensus.distributed_key import DistributedKey
 from wasp.consensus.frost_signature import FrostSignature
+from wasp.consensus.hbbft import HoneyBadger
+from wasp.consensus.late_coin_agreement import LateCoinAgreement
 from wasp.consensus.nonce_sharing import NonceSharing
 from wasp.consensus.nonce_signature import NonceSignature
 from wasp.consensus.reliable_broadcast import ReliableBroadcast
@@ -91,6 +95,33 @@ MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (ReliableBroadcast, "_amplification_quorum", +1, swarm(checks.check_broadcast, 4, FORCED), "totality"),
     (ReliableBroadcast, "_delivery_quorum", -1, swarm(checks.check_broadcast, 4, FORCED), "totality"),
     (ReliableBroadcast, "_delivery_quorum", +1, swarm(checks.check_broadcast, 4, "silent"), "validity"),
+    (AvidBroadcast, "_echo_quorum", -1, swarm(honey.check_avid, 4, FORCED), "totality"),
+    (AvidBroadcast, "_echo_quorum", -1, swarm(honey.check_avid, 6, FORCED), "totality"),  # an intersecting quorum
+    (AvidBroadcast, "_echo_quorum", +1, swarm(honey.check_avid, 4, "silent"), "validity"),
+    (AvidBroadcast, "_decode_quorum", -1, honey.check_late_shards, "too early"),
+    (AvidBroadcast, "_decode_quorum", +1, swarm(honey.check_avid, 4, FORCED), "totality"),
+    (AvidBroadcast, "_amplification_quorum", -1, swarm(honey.check_avid, 4, FORCED), "totality"),
+    (AvidBroadcast, "_amplification_quorum", +1, swarm(honey.check_avid, 4, FORCED), "totality"),
+    (AvidBroadcast, "_delivery_quorum", -1, swarm(honey.check_avid, 4, FORCED), "totality"),
+    (AvidBroadcast, "_delivery_quorum", +1, swarm(honey.check_avid, 4, "silent"), "validity"),
+    (LateCoinAgreement, "_relay_quorum", -1, swarm(honey.check_late_coin, 4, "hbbft", FORCED), "agreement|validity"),
+    (LateCoinAgreement, "_relay_quorum", +1, swarm(honey.check_late_coin, 4, "hbbft", "silent"), "termination"),
+    (
+        LateCoinAgreement,
+        "_accept_quorum",
+        -1,
+        swarm(honey.check_late_coin, 4, "hbbft", FORCED),
+        "termination|agreement",
+    ),
+    (LateCoinAgreement, "_accept_quorum", +1, swarm(honey.check_late_coin, 4, "hbbft", "silent"), "termination"),
+    (LateCoinAgreement, "_wait_quorum", -1, swarm(honey.check_late_coin, 4, "hbbft", FORCED), "agreement|termination"),
+    (LateCoinAgreement, "_wait_quorum", +1, swarm(honey.check_late_coin, 4, "hbbft", "silent"), "termination"),
+    (LateCoinAgreement, "_confirmation_quorum", -1, honey.check_confirmations, "too early"),
+    (LateCoinAgreement, "_confirmation_quorum", +1, honey.check_confirmations, "too late"),
+    (LateCoinAgreement, "_term_quorum", -1, honey.check_ends, "too early"),
+    (LateCoinAgreement, "_term_quorum", +1, honey.check_ends, "too late"),
+    (HoneyBadger, "_threshold", -1, honey.check_opening, "too few shares|too early"),
+    (HoneyBadger, "_threshold", +1, honey.check_opening, "too late"),
     (BinaryAgreement, "_relay_quorum", -1, swarm(checks.check_agreement, 4, FORCED), "validity"),
     (BinaryAgreement, "_relay_quorum", +1, swarm(checks.check_agreement, 4, "silent"), "termination"),
     (BinaryAgreement, "_accept_quorum", -1, swarm(checks.check_agreement, 4, FORCED), "termination|agreement"),

@@ -12,9 +12,9 @@ n - f members sign together; a share fits one list of their commitments to nonce
 5. attempt 0 gives way to attempt 1 at once when it has too few signers, or one of them gives a bad share, no share, or one of
    another digest; any attempt k gives way to k + 1 after ``attempt_timeout`` * 2^k, or ``ATTEMPT_TIMEOUT_MAX``
 6. whoever begins an attempt k >= 1 multicasts ``NextAttempt(k, offer)``; f + 1 members in k or later pull others along
-7. the coordinator of attempt k, member (log index + k) mod n, as soon as n - f members that agree and are no culprits have
-   offers for k that are not used: multicast ``SigningSession(k, s, commitments)``, s = 0, 1, ..., f; offers for attempt 1
-   come with line 2, for later ones with line 6, and new ones with line 8
+7. the coordinator of attempt k, member (log index + k) mod n, as soon as n - f members that are no culprits have offers for k
+   that are not used: multicast ``SigningSession(k, s, commitments)``, s = 0, 1, ..., f; offers for attempt 1 come with
+   line 2, for later ones with line 6, and new ones with line 8
 8. a signer in such a session, once, if it is named with its offer: multicast ``SessionShare(k, s, share, offer)``
 9. whoever has the signature answers what belongs to a later session or attempt with ``CommitteeSignature(signature)``
 10. on a valid ``CommitteeSignature``: output it
@@ -98,7 +98,6 @@ class FrostSignature(AnchorSignature):
         self._nonces: NoncePair | None = None
         self._digest: Digest | None = None
         self._first_shares: dict[int, SignatureShare] = {}
-        self._agreeing = 0
         self._culprits = 0
         self._attempt = 0
         self._deadline: Instant | None = None
@@ -181,7 +180,6 @@ class FrostSignature(AnchorSignature):
         if commitments is None:
             self._begin(step, 1, now)
         for place in list(self._sessions):
-            self._maybe_sign(step, place)
             self._maybe_combine(step, place, now)
         self._maybe_join(step, now)
 
@@ -207,7 +205,6 @@ class FrostSignature(AnchorSignature):
         first = self._sessions[FIRST]
         if message.digest != self._digest or (member in first.signers) != (message.share is not None):
             return False
-        self._agreeing |= 1 << member
         self._offers.note(member, (1, 0), message.offer)
         if message.share is not None:
             first.shares[member] = (first.digest, message.share)
@@ -238,8 +235,6 @@ class FrostSignature(AnchorSignature):
             del self._sessions[place]
         self._multicast(step, NextAttempt(attempt, self._nonces.commitment))
         self._maybe_open_session(step)
-        for place in list(self._sessions):
-            self._maybe_sign(step, place)
 
     def _handle_next_attempt(self, step: _Builder, sender: NodeId, message: NextAttempt, now: Instant) -> None:
         member = self._committee.index[sender]
@@ -263,8 +258,7 @@ class FrostSignature(AnchorSignature):
         if attempt == 0 or self._turns.coordinator(attempt) != self._me or self._signature is not None:
             return
         while self._opened < self._turns.sessions_max:
-            good = self._agreeing & ~self._culprits
-            candidates = [member for member in self._turns.by_turn(attempt) if good >> member & 1]
+            candidates = [member for member in self._turns.by_turn(attempt) if not self._culprits >> member & 1]
             chosen = self._offers.ready(attempt, candidates, self._turns.signer_quorum)
             if chosen is None:
                 return
@@ -292,7 +286,10 @@ class FrostSignature(AnchorSignature):
                 self._blame(step, sender, "equivocation", f"two lists for session {place}")
 
     def _maybe_sign(self, step: _Builder, place: Place) -> None:
-        """Line 8. Attempt 1 is open from the beginning: nobody else may use what was offered for it."""
+        """Line 8. Attempt 1 is open from the beginning: nobody else may use what was offered for it.
+
+        No coordinator knows what a member offers for an attempt before the member has begun it, or knows the digest for 1.
+        """
         session = self._sessions[place]
         if self._digest is None or self._signature is not None or session.commitments is None or session.answered:
             return

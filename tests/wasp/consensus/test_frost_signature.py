@@ -201,6 +201,17 @@ def test_a_coordinator_asks_the_first_n_minus_f_members_that_agree():
     assert session == SigningSession(1, 0, committee.offers(0, 1, 2, 4))
 
 
+def test_a_coordinator_begins_anew_when_its_turn_comes_again():
+    committee = coordinator()
+    for member in (0, 3, 4):
+        committee.tell(2, member, committee.share_of(member))
+    assert committee.node(2)._opened == 1
+    for member in (0, 1, 3):
+        step = committee.tell(2, member, NextAttempt(6, committee.share_of(member).offer))
+    session = messages(step)[0]
+    assert (session.attempt, session.session, [member for member, _ in session.commitments]) == (6, 0, [0, 1, 2, 3])
+
+
 def test_a_malformed_offer_is_found_when_it_is_to_be_used_and_another_is_taken():
     committee = coordinator()
     committee.tell(2, 0, msgspec.structs.replace(committee.share_of(0), offer=bytes(64)))
@@ -301,6 +312,16 @@ def test_shares_of_a_session_make_the_signature_whatever_comes_first():
     assert [type(output) for output in committee.tell(0, 2, answers[2]).outputs] == [MessageSigned]
 
 
+def test_a_session_that_was_over_before_the_digest_was_known_gives_the_signature_too():
+    committee = Members()
+    session = SigningSession(1, 0, committee.offers(1, 2, 3, 4))
+    assert committee.tell(0, 2, session) is NOTHING
+    for member in (1, 2, 3, 4):
+        [answer] = messages(committee.tell(member, 2, session))
+        assert committee.tell(0, member, answer) is NOTHING
+    assert [type(output) for output in committee.sign(0).outputs] == [MessageSigned]
+
+
 def test_a_share_for_another_list_makes_nobody_a_culprit():
     committee, session = asked()
     committee.tell(0, 2, session)
@@ -323,6 +344,7 @@ def test_a_bad_share_of_a_session_is_told_and_two_shares_are_equivocation():
         [("m2", "bad_share")],
         [NextAttempt(1, committee.said[NodeId("m0")][1].offer)],
     )
+    assert committee.tell(0, 3, answers[3]) is NOTHING, "blamed once"
 
 
 def test_f_plus_1_members_in_a_later_attempt_pull_others_along_and_f_do_not():
@@ -366,13 +388,18 @@ def test_attempts_beyond_the_last_are_faults():
         assert faults(committee.tell(0, 1, share)) == [("m1", "bad_session")]
 
 
-def test_only_sessions_of_this_attempt_and_the_next_are_kept():
+@pytest.mark.parametrize("present", [0, 1, 4])
+def test_only_sessions_of_this_attempt_and_the_next_are_kept(present: int):
     committee = Members()
     committee.sign(0)
+    committee.tell(0, 2, SigningSession(1, 0, committee.offers(1, 2, 3, 4)))
+    for sender in (1, 2):
+        committee.tell(0, sender, NextAttempt(present, bytes(64)) if present else committee.share_of(sender))
     for attempt in range(1, 11):
         committee.tell(0, (LOG_INDEX + attempt) % 5, SigningSession(attempt, 0, committee.offers(1, 2, 3, 4)))
         committee.tell(0, 3, SessionShare(attempt, 1, bytes(32), bytes(32), bytes(64)))
-    assert sorted(committee.node(0)._sessions) == [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1)]
+    kept = [(attempt, session) for attempt in (max(present, 1), max(present, 1) + 1) for session in (0, 1)]
+    assert sorted(committee.node(0)._sessions) == [(0, 0), *kept]
 
 
 def signed() -> tuple[Members, CommitteeSignature]:
@@ -398,6 +425,19 @@ def test_who_has_the_signature_tells_it_once_to_each_member_that_goes_on():
             ((committee.members[sender],), signature)
         ]
         assert committee.tell(0, sender, message) is NOTHING
+
+
+def test_what_belongs_to_the_session_that_was_signed_in_needs_no_answer_and_what_comes_later_does():
+    committee, session = asked()
+    committee.tell(0, 2, session)
+    answers = {member: messages(committee.tell(member, 2, session))[0] for member in (1, 2, 3)}
+    for member in (1, 2, 3):
+        committee.tell(0, member, answers[member])
+    assert committee.node(0).status == "signed in attempt 1"
+    for sender, message in ((1, NextAttempt(1, answers[1].offer)), (2, session), (3, answers[3])):
+        assert committee.tell(0, sender, message) is NOTHING
+    later = SigningSession(1, 1, ())
+    assert [type(message) for message in messages(committee.tell(0, 2, later))] == [CommitteeSignature]
 
 
 def test_who_asked_before_the_signature_was_there_is_told_as_well():

@@ -188,10 +188,9 @@ def _stalled(options: CommitteeOptions, recorder: CommitteeRecorder, runtime: Si
         told.append(f"{options.silent} of {options.nodes} nodes are silent, at most {options.faulty_max} may be")
     waiting = [node for node in options.speaking if node not in recorder.blocks[-1].ended]
     for node in waiting[:1]:
+        others = f", and {_counted(len(waiting) - 1, 'other')}" if len(waiting) > 1 else ""
         status = ", ".join(f"{key}: {value}" for key, value in runtime.host(node).status.items())
-        told.append(
-            f"{node} waits, as {len(waiting) - 1} others do: {shorten(status, STATUS_WIDTH, placeholder=' ...')}"
-        )
+        told.append(f"{node} waits{others}: {shorten(status, STATUS_WIDTH, placeholder=' ...')}")
     return told
 
 
@@ -245,8 +244,8 @@ _WORDS = {
 
 
 def _latency_lines(summary: Mapping[str, Any]) -> list[str]:
-    lines = [f"{'latency, ms':<34}" + "".join(f"{name:>12}" for name in ("min", "p50", "p95", "p99", "max"))]
     phases = summary["phases_us"].items()
+    lines = [f"{'latency, ms':<34}" + "".join(f"{name:>12}" for name in summary["phases_us"]["anchored"])]
     lines += [_spread_line(_WORDS[phase], spans) for phase, spans in phases if spans["min"] is not None]
     requests = summary["requests"]
     if requests is None:

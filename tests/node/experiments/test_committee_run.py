@@ -212,7 +212,7 @@ def test_with_more_than_f_silent_nothing_is_decided_and_it_is_told_why(protocol)
         "0 of 2 blocks were decided; nobody got any further",
         "2 of 4 nodes are silent, at most 1 may be",
     ]
-    assert outcome.failures[2].startswith("n0 waits, as 1 other do: log_index: 1, phase: ")
+    assert outcome.failures[2].startswith("n0 waits, and 1 other: log_index: 1, phase: ")
     assert outcome.text() and json.loads(outcome.json())["blocks_anchored"] == 0
 
 
@@ -255,7 +255,7 @@ def test_who_gives_up_too_early_is_not_told_that_too_many_are_silent(monkeypatch
     outcome = run(nodes=4, silent=1)
     assert [failure.split(":")[0] for failure in outcome.failures] == [
         "0 of 2 blocks were decided; nobody got any further",
-        "n0 waits, as 2 others do",
+        "n0 waits, and 2 others",
     ]
 
 

@@ -34,10 +34,15 @@ def vals_of_payload(payload: bytes, n: int) -> tuple[Val, ...]:
     return vals_of(encode_shards(payload, n - 2 * max_faulty(n), n))
 
 
-def vals_of_none(payload: bytes, n: int) -> tuple[Val, ...]:
-    """The shards of a payload, but for one half of the places those of another one: all branches are valid."""
-    true, other = vals_of_payload(payload, n), vals_of_payload(payload[:-1] + b"!", n)
-    return vals_of([(true if place % 2 else other)[place].shard for place in range(n)])
+def vals_of_none(n: int) -> tuple[Val, ...]:
+    """Shards that are no payload's, with valid branches: the first n - 2f are one payload's, the rest another's.
+
+    The payloads differ in their last byte, so who has the first n - 2f shards decodes the one, and who lacks the last of
+    these decodes the other.
+    """
+    needed = n - 2 * max_faulty(n)
+    one, other = (encode_shards(bytes(8 * needed - 5) + last, needed, n) for last in (b"1", b"2"))
+    return vals_of([*one[:needed], *other[needed:]])
 
 
 def equivocating_avid_proposer(envelope: Envelope) -> Sequence[Envelope]:
@@ -54,7 +59,7 @@ def codeless_proposer(envelope: Envelope) -> Sequence[Envelope]:
     message = envelope.message
     if not isinstance(message, Val):
         return (envelope,)
-    other = vals_of_none(b"payload", message.branch.count)[message.branch.index]
+    other = vals_of_none(message.branch.count)[message.branch.index]
     return (Envelope(envelope.recipients, envelope.path, other),)
 
 
@@ -155,7 +160,7 @@ class GossipingHoneyBadger(Gossiping):
         said = list(super().handle_input(input, now).messages)
         n, me = len(self._places), self._places[self._myself]
         for path in self._own_broadcasts:
-            versions = [vals_of_payload(b"true", n), vals_of_payload(b"forged", n), vals_of_none(b"payload", n)]
+            versions = [vals_of_payload(b"true", n), vals_of_payload(b"forged", n), vals_of_none(n)]
             self._rng.shuffle(versions)
             versions = versions[: self._rng.randint(1, 2)]
             self._mine[path] = [version[me] for version in versions]

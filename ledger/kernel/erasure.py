@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-import zfec  # type: ignore[import-untyped] # published without types
+import zfec
 
 SHARDS_MAX = 256
 """Shards of one payload: as many as the field has elements."""

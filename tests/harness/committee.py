@@ -52,10 +52,10 @@ class DealtCommittee:
         assert signature is not None
         return signature
 
-    def consensus(self, me: NodeId, log_index: int = 1) -> Consensus:
+    def consensus(self, me: NodeId, log_index: int = 1, protocol: str = "wasp") -> Consensus:
         """A member's part in one log index."""
-        place = self.membership(me, log_index)
-        return Consensus((CHAIN, log_index), self.committee, me, place.signer, place.verifier, place.keys, place.rng)
+        place, path = self.membership(me, log_index), (CHAIN, log_index)
+        return Consensus(path, self.committee, me, place.signer, place.verifier, place.keys, place.rng, protocol)
 
     def each(self, make: Callable[[Membership], Any]) -> dict[NodeId, Any]:
         """One automaton per member."""

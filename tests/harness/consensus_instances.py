@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ledger.kernel.automaton import NodeId
@@ -11,12 +11,13 @@ from ledger.kernel.identity import deal_signer
 from ledger.kernel.rng import stream
 from ledger.output import AnchorOutput, KeyAddress, OutputId, chain_id
 from ledger.transaction import Essence
+from tests.harness.closed_forms import D
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_checks import LIES, Liars, adversary, faulty_members
 from tests.harness.virtual_network import TimedNetwork, VirtualNetwork
 from wasp.consensus import batch_proposal
 from wasp.consensus.batch_proposal import Aggregate, AnchorReference, Batch, BatchProposal, MemberProposal
-from wasp.consensus.byzantine import Gossiping, Lying
+from wasp.consensus.byzantine import Gossiping, Lying, silent
 from wasp.consensus.consensus import ConsensusMessage
 from wasp.consensus.consensus_interface import (
     AnchorSigned,
@@ -72,6 +73,20 @@ def take_part(network: VirtualNetwork | TimedNetwork, me: NodeId, proposal: Prop
     """The member opens the instance, and proposes."""
     network.give(me, OpenInstance())
     network.give(me, proposal)
+
+
+def timed_instance(
+    dealt: DealtCommittee, protocol: str, mute: Collection[int] = (), log_index: int = 1
+) -> TimedNetwork:
+    """An instance of this protocol by the stopwatch, run to its end; the members with these indices are silent."""
+    nodes: dict[NodeId, Any] = {me: dealt.consensus(me, log_index, protocol) for me in dealt.members}
+    faulty = [dealt.members[place] for place in mute]
+    nodes |= {me: Lying(nodes[me], me, silent) for me in faulty}
+    network = TimedNetwork(nodes, CONSENSUS_CODEC, D, faulty, Owner())
+    for me in dealt.members:
+        take_part(network, me, propose())
+    network.run()
+    return network
 
 
 def check_instance(n: int, liars: Liars, seed: int) -> None:

@@ -11,6 +11,7 @@ Keys are dealt from a secret of the scenario, so that simulated and live runs of
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Annotated, Literal, Protocol
 
@@ -21,6 +22,8 @@ import nacl.signing
 from ledger.kernel.encoding import Plain, digest
 
 PUBLIC_KEY_SIZE = 32
+SIGNATURES_KEPT = 1 << 14
+"""Model signatures that are remembered: those under way at one time among 128 members that vote, some megabytes."""
 
 PublicKey = Annotated[bytes, msgspec.Meta(min_length=PUBLIC_KEY_SIZE, max_length=PUBLIC_KEY_SIZE)]
 Signature = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
@@ -87,8 +90,12 @@ class ModelVerifier:
         return len(public_key) == PUBLIC_KEY_SIZE and signature == model_signature(public_key, message)
 
 
+@lru_cache(maxsize=SIGNATURES_KEPT)
 def model_signature(public_key: PublicKey, message: bytes) -> Signature:
-    """What stands for the signature of the key's holder, be it a node or a committee."""
+    """What stands for the signature of the key's holder, be it a node or a committee.
+
+    A signature is mostly checked by all members of a committee: each compares, one of them computes.
+    """
     return blake2b(message, key=public_key, digest_size=64).digest()
 
 

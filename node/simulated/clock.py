@@ -61,8 +61,9 @@ class VirtualClock(simpy.Environment):
             assert instant >= self._now, "nothing happens in the past"
             arrivals = self._agenda[instant] = []
             heappush(self._instants, instant)
-        for receiver in receivers:
-            arrivals += (receiver, item)
+        alternating = [item] * (2 * len(receivers))
+        alternating[::2] = receivers
+        arrivals += alternating
 
     def arrive_after(self, receivers: Sequence[Any], item: Any, delays: Sequence[Duration]) -> None:
         """The same item arrives at each receiver after its own delay."""

@@ -13,11 +13,11 @@ The runtime decides when a turn begins and what becomes of the turn's results.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, Path, PeerReconnected, Record, Step
+from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, PeerReconnected, Record, Step
 from ledger.kernel.encoding import Frozen, Value
 from ledger.kernel.instant import Instant, earliest
 from ledger.kernel.rejection import Rejected
@@ -177,6 +177,8 @@ class Machine:
         """Whether the host has deadlines at all: one that has none is not asked."""
         self.due: Instant | None = None
         """The host's deadline after the last turn, by the node's own clock."""
+        self.scheduled: Instant | None = None
+        """The deadline for which the machine was last told to wake."""
         self._blank = Turn()
         self.free_at: Instant = 0
         """When the next turn may begin: the CPU is free and the machine is not paused. Of no meaning while it is down."""
@@ -253,35 +255,39 @@ class Machine:
             return due
         return earliest(due, *[link.deadline for link in self.links.values()])
 
+    def will_wake(self, now: Instant) -> bool:
+        """Whether it has been told to wake for its present deadline, and that is still to come."""
+        return self.due == self.scheduled and self.wakes_at is not None and self.wakes_at > now
+
     def _absorb(self, step: Step[Any], local: Instant, turn: Turn, counters: Counters) -> None:
         """Collect what a step wants, and what the machine's messages to itself lead to (3)."""
-        own: deque[tuple[Path, Value]] | None = None
-        handle_message, routes, node = self.host.handle_message, self.routes, self.node  # type: ignore[union-attr]
-        while True:
-            if step is not NOTHING:
-                if step.records:
-                    turn.records.extend(step.records)
-                if step.outputs:
-                    turn.outputs.extend(step.outputs)
-                if step.faults:
-                    turn.faults.extend(step.faults)
-                for envelope in step.messages:
-                    route = routes[envelope.recipients]
-                    if route.machines:
-                        turn.routes.append(route)
-                        turn.packets.append((envelope.path, envelope.message))
-                    if route.includes_self:
-                        if own is None:
-                            own = deque()
-                        own.append((envelope.path, envelope.message))
-            if not own:
-                return
-            path, message = own.popleft()
+        handle_message, node = self.host.handle_message, self.node  # type: ignore[union-attr]
+        own: list[Packet] = []
+        self._collect(step, turn, own)
+        for path, message in own:  # which grows on the way
             counters.own_messages += 1
             if self.metered:
                 self.meter.charge_own_message(message)
             self.event = message
             step = handle_message(node, path, message, local)
+            if step is not NOTHING:
+                self._collect(step, turn, own)
+
+    def _collect(self, step: Step[Any], turn: Turn, own: list[Packet]) -> None:
+        """Collect what a step wants; its messages to the machine itself come behind the others in ``own``."""
+        if step.records:
+            turn.records.extend(step.records)
+        if step.outputs:
+            turn.outputs.extend(step.outputs)
+        if step.faults:
+            turn.faults.extend(step.faults)
+        for envelope in step.messages:
+            route, packet = self.routes[envelope.recipients], (envelope.path, envelope.message)
+            if route.machines:
+                turn.routes.append(route)
+                turn.packets.append(packet)
+            if route.includes_self:
+                own.append(packet)
 
     def _decoded(self, frame: SimulatedFrame, wire: Wire, turn: Turn) -> tuple[Packet, ...]:
         """The packets of a frame from its bytes; none, and a fault, when they are not those of any frame."""

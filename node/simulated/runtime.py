@@ -259,7 +259,7 @@ class SimulatedRuntime:
                 self.clock.call_at(now + duration, partial(self._finish, machine, machine.incarnation, turn, bundles))
             else:
                 self._finish(machine, machine.incarnation, turn, bundles)
-        if machine.due is not None or machine.links:
+        if machine.links or (machine.due is not None and not machine.will_wake(now)):
             self._schedule(machine)
 
     def _bundles(self, machine: Machine, turn: Turn) -> Bundles:
@@ -344,6 +344,7 @@ class SimulatedRuntime:
 
     def _schedule(self, machine: Machine) -> None:
         """Line 6."""
+        machine.scheduled = machine.due
         deadline = machine.deadline()
         if deadline is not None:
             self._wake(machine, max(deadline, machine.free_at, self.clock.now))

@@ -62,9 +62,10 @@ def run(nodes: Mapping[NodeId, Automaton[Any, Any, Any]], first: Callable[[NodeI
                 steps.extend(nodes[node].handle_input(answer, now) for answer in answers(node, output))
             for envelope in step.messages:
                 arriving.append((node, envelope))
-                own = handlers[node](node, envelope.path, envelope.message, now)
-                if own is not NOTHING:
-                    steps.append(own)
+                if node in envelope.recipients:
+                    own = handlers[node](node, envelope.path, envelope.message, now)
+                    if own is not NOTHING:
+                        steps.append(own)
 
     for me, node in nodes.items():
         take(me, node.handle_input(first(me), now))
@@ -75,10 +76,10 @@ def run(nodes: Mapping[NodeId, Automaton[Any, Any, Any]], first: Callable[[NodeI
             path, message = envelope.path, envelope.message
             for recipient in envelope.recipients:
                 if recipient != sender:
+                    count += 1
                     step = handlers[recipient](sender, path, message, now)
                     if step is not NOTHING:
                         take(recipient, step)
-            count += len(envelope.recipients) - 1
     return count
 
 

@@ -23,7 +23,9 @@ from typing import Any
 from ledger.kernel.automaton import NOTHING, Automaton, NodeId, Path, Step, StepBuilder
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import DAY, MILLISECOND, Instant
+from ledger.kernel.rng import stream
 from node.simulated.delays import NormalDelay, UniformDelay
+from node.simulated.garbage import seldom_collected
 from node.simulated.machine import HostFactory
 from node.simulated.network import NetworkParameters, constant_network
 from node.simulated.runtime import SimulatedRuntime
@@ -32,8 +34,7 @@ from tests.benchmarks.rate import Result
 from tests.harness.committee import DealtCommittee
 from tests.harness.toys import Rounds, ToyMessage, names
 from wasp.consensus.committee_protocol import CommitteeProtocol, ProposalsDecided, Propose
-from wasp.consensus.consensus import ConsensusMessage
-from wasp.consensus.protocols import PROTOCOLS
+from wasp.consensus.protocols import PROTOCOLS, ProtocolMessage
 
 MESSAGES_MIN = 2_000_000
 SIZES = (16, 64, 128)
@@ -41,6 +42,7 @@ INSTANCES_KEPT = 3
 """Instances that still answer: members are at most two apart when each waits for n - f."""
 MEGABYTE = 1_000_000
 
+MEASURED = ("all to all", "wasp", "pbft")
 NETWORKS = {
     "constant delay": constant_network(25 * MILLISECOND),
     "uniform jitter": NetworkParameters(UniformDelay(15 * MILLISECOND, 35 * MILLISECOND)),
@@ -132,7 +134,8 @@ def run(protocol: str, network: str, n: int, messages_min: int = MESSAGES_MIN) -
     runtime = SimulatedRuntime(1, hosts, NETWORKS[network], wire, codec="sample")
     for me in hosts:
         runtime.inject(me, "start")
-    assert runtime.run_until_idle(DAY)
+    with seldom_collected():
+        assert runtime.run_until_idle(DAY)
     spent = time.process_time() - begin
     assert runtime.counters.messages >= messages_min
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -152,14 +155,15 @@ def _committee(protocol: str, n: int, goes_on: Callable[[int], bool]) -> tuple[d
     dealt, make = DealtCommittee(n), PROTOCOLS[protocol]
 
     def factory(me: NodeId) -> HostFactory:
-        return lambda boot: Succession(me, lambda number: make(dealt.membership(me, number)), goes_on)
+        rng = stream(1, "benchmark", me)
+        return lambda boot: Succession(me, lambda number: make(dealt.membership(me, number, rng)), goes_on)
 
-    return {me: factory(me) for me in dealt.members}, Wire(ConsensusMessage)
+    return {me: factory(me) for me in dealt.members}, Wire(ProtocolMessage)
 
 
 def results() -> Iterator[Result]:
     """All runs, and how the rate at the largest size compares with that at the smallest."""
-    for protocol in ("all to all", *(name for name in ("wasp", "pbft") if name in PROTOCOLS)):
+    for protocol in MEASURED:
         for network in NETWORKS:
             rates = []
             for n in SIZES:

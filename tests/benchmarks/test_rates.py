@@ -19,7 +19,7 @@ def test_repeated_work_is_counted_by_its_repetitions():
 
 
 @pytest.mark.parametrize("network", runtime.NETWORKS)
-@pytest.mark.parametrize("protocol", ["all to all", "wasp"])
+@pytest.mark.parametrize("protocol", runtime.MEASURED)
 def test_a_run_goes_on_until_it_has_handled_enough_messages(protocol: str, network: str):
     measured = runtime.run(protocol, network, 4, messages_min=2_000)
     assert 2_000 <= measured.messages < 4_000

@@ -9,7 +9,7 @@ from ledger.kernel.automaton import NodeId
 from ledger.kernel.identity import CryptoKind, Signature, Signer, deal_signer, verifier
 from ledger.kernel.key_dealer import deal_member_keys
 from ledger.kernel.quorum import max_faulty
-from ledger.kernel.rng import stream
+from ledger.kernel.rng import Stream, stream
 from ledger.kernel.threshold import MemberKeys
 from wasp.committee import Committee
 from wasp.consensus.committee_protocol import Membership
@@ -30,8 +30,8 @@ class DealtCommittee:
         self.keys: dict[NodeId, MemberKeys] = dict(zip(self.members, keys, strict=True))
         self.verifier = verifier(kind)
 
-    def membership(self, me: NodeId, log_index: int = 1) -> Membership:
-        """A member's place in one instance."""
+    def membership(self, me: NodeId, log_index: int = 1, rng: Stream | None = None) -> Membership:
+        """A member's place in one instance; its stream is one of the instance's own unless another is given."""
         return Membership(
             (CHAIN, log_index),
             self.committee,
@@ -39,7 +39,7 @@ class DealtCommittee:
             self.signers[me],
             self.verifier,
             self.keys[me],
-            stream(1, "member", me, log_index),
+            rng or stream(1, "member", me, log_index),
         )
 
     def signature(self, message: bytes) -> Signature:

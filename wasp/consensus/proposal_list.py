@@ -31,7 +31,7 @@ class SignedProposal(Value, dict=True):
         """The digest of the payload, which is what is signed."""
         return digest_of_bytes(self.payload)
 
-    @property
+    @cached_property
     def mark(self) -> ProposalMark:
         """The proposal without its payload."""
         return ProposalMark(self.member, self.digest, self.signature)

@@ -14,6 +14,7 @@ liar whose first vote comes then escapes being accused, nothing else.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar, TypeAlias, TypeVar
 
 from ledger.kernel.automaton import Fault, NodeId, Path
@@ -51,6 +52,8 @@ Claim: TypeAlias = tuple[Kind, int, Digest]
 class Notary:
     """One member's pen and seal in one instance: signs what it says there, verifies what others say."""
 
+    statements_max: ClassVar[int] = 4096
+    """Statements remembered, of all instances: a committee's proposals and votes of a few instances at a time."""
     certificates_max: ClassVar[int] = 1024
     """Certificates that are known to be good, so that none is verified twice: two per view last for hours of views."""
 
@@ -72,7 +75,7 @@ class Notary:
 
     def statement(self, *parts: Plain) -> bytes:
         """What is signed."""
-        return digest("statement", self.path, *parts)
+        return _statement(self.path, *parts)
 
     def vote(self, kind: type[AnyVote], view: int, digest: Digest) -> AnyVote:
         """This member's vote."""
@@ -107,6 +110,11 @@ class Notary:
                 return False
         self.keep(kind, certificate)
         return True
+
+
+@lru_cache(maxsize=Notary.statements_max)
+def _statement(path: Path, *parts: Plain) -> bytes:
+    return digest("statement", path, *parts)
 
 
 class Ballot:

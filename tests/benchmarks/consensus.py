@@ -6,7 +6,7 @@ no codec, model crypto. What a runtime adds comes on top.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ledger.kernel.automaton import NOTHING, Automaton, Envelope, NodeId, Step
@@ -17,6 +17,7 @@ from tests.harness.consensus_instances import Owner, propose
 from tests.harness.virtual_network import Answers
 from wasp.consensus.committee_protocol import Propose
 from wasp.consensus.common_subset import CommonSubset
+from wasp.consensus.consensus import OpenInstance
 
 
 def common_subsets(n: int) -> Callable[[], int]:
@@ -27,7 +28,7 @@ def common_subsets(n: int) -> Callable[[], int]:
         nonlocal log_index
         log_index += 1
         nodes = {me: CommonSubset(dealt.membership(me, log_index)) for me in dealt.members}
-        count = run(nodes, lambda me: Propose(me.encode() * 50), lambda node, output: ())
+        count = run(nodes, lambda me: (Propose(me.encode() * 50),), lambda node, output: ())
         assert all(node.terminated for node in nodes.values())
         return count
 
@@ -42,15 +43,17 @@ def instances(n: int) -> Callable[[], int]:
         nonlocal log_index
         log_index += 1
         nodes = {me: dealt.consensus(me, log_index) for me in dealt.members}
-        count = run(nodes, lambda me: propose(requests=6), owner)
+        count = run(nodes, lambda me: (OpenInstance(), propose(requests=6)), owner)
         assert all(node.terminated for node in nodes.values())
         return count
 
     return work
 
 
-def run(nodes: Mapping[NodeId, Automaton[Any, Any, Any]], first: Callable[[NodeId], Any], answers: Answers) -> int:
-    """Let all begin with their first input, and deliver all messages; how many there were."""
+def run(
+    nodes: Mapping[NodeId, Automaton[Any, Any, Any]], first: Callable[[NodeId], Iterable[Any]], answers: Answers
+) -> int:
+    """Let all begin with their first inputs, and deliver all messages; how many there were."""
     handlers = {me: node.handle_message for me, node in nodes.items()}
     count = now = 0
     arriving: list[tuple[NodeId, Envelope]] = []
@@ -68,7 +71,8 @@ def run(nodes: Mapping[NodeId, Automaton[Any, Any, Any]], first: Callable[[NodeI
                         steps.append(own)
 
     for me, node in nodes.items():
-        take(me, node.handle_input(first(me), now))
+        for input in first(me):
+            take(me, node.handle_input(input, now))
     while arriving:
         now += MILLISECOND
         arrived, arriving = arriving, []

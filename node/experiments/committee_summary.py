@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import shorten, wrap
 from typing import Any
 
-from ledger.kernel.instant import SECOND, format_duration
+from ledger.kernel.instant import SECOND
 from node.experiments.committee_options import CommitteeOptions
 from node.experiments.committee_recorder import PHASES, CommitteeRecorder, RequestRecord
 from node.experiments.results import digest_of_results
@@ -53,7 +53,7 @@ def summarise(
     """The JSON object."""
     summary = {
         **_asked(options),
-        **_latencies(recorder),
+        **_latencies(options, recorder),
         **_traffic(options, recorder, runtime),
         "simulated_us": recorder.last_end if recorder.complete else runtime.now,
         "faults": recorder.faults,
@@ -77,7 +77,8 @@ def rows_of(
     sent = {node: _sent_by_block(runtime.host(node).sent) for node in options.speaking}
     rows: list[tuple[int | str | None, ...]] = []
     for number, block in enumerate(recorder.blocks, 1):
-        for node, (_, end) in sorted(block.ended.items(), key=lambda item: options.names.index(item[0])):
+        for node in [node for node in options.speaking if node in block.ended]:
+            _, end = block.ended[node]
             phases = block.phases(node)
             spans = [phases.get(phase) for phase in PHASES]
             rows.append((number, node, end.began_at, *spans, max(block.rounds, default=0), sent[node][number]))
@@ -107,15 +108,19 @@ def _asked(options: CommitteeOptions) -> dict[str, Any]:
     }
 
 
-def _latencies(recorder: CommitteeRecorder) -> dict[str, Any]:
+def _latencies(options: CommitteeOptions, recorder: CommitteeRecorder) -> dict[str, Any]:
     blocks = recorder.blocks
     ended = [block.phases(node) for block in blocks for node in block.ended]
-    decided = [{node: block.decided_after(node) for node in block.decided} for block in blocks]
     return {
         "blocks_decided": sum(bool(block.decided) for block in blocks),
         "blocks_anchored": sum(block.anchor is not None for block in blocks),
-        "decided_us": decided,
-        "anchored_us": [{node: block.phases(node)["anchored"] for node in block.ended} for block in blocks],
+        "decided_us": [
+            {node: block.decided_after(node) for node in options.speaking if node in block.decided} for block in blocks
+        ],
+        "anchored_us": [
+            {node: block.phases(node)["anchored"] for node in options.speaking if node in block.ended}
+            for block in blocks
+        ],
         "phases_us": {phase: spread([spans[phase] for spans in ended if phase in spans]) for phase in PHASES},
         "requests": _requests(recorder.requests),
         "rounds": [max(block.rounds, default=0) for block in blocks],
@@ -219,7 +224,7 @@ def _title_lines(summary: Mapping[str, Any]) -> list[str]:
     silent = f", {summary['silent']} of them silent" if summary["silent"] else ""
     title = (
         f"{summary['protocol']}, {summary['nodes']} nodes{silent}, seed {summary['seed']}: "
-        f"{_counted(summary['blocks_anchored'], 'block')} in {format_duration(summary['simulated_us'])} of simulated time"
+        f"{_counted(summary['blocks_anchored'], 'block')} in {summary['simulated_us'] / 1e6:,.3f} s of simulated time"
     )
     if network["model"] == "matrix":
         delays = f"delays of {network['matrix']}"
@@ -244,6 +249,8 @@ _WORDS = {
 
 
 def _latency_lines(summary: Mapping[str, Any]) -> list[str]:
+    if not summary["blocks_anchored"]:
+        return ["no block was anchored"]
     phases = summary["phases_us"].items()
     lines = [f"{'latency, ms':<34}" + "".join(f"{name:>12}" for name in summary["phases_us"]["anchored"])]
     lines += [_spread_line(_WORDS[phase], spans) for phase, spans in phases if spans["min"] is not None]

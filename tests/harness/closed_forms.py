@@ -11,11 +11,12 @@ views are dead; the *leader* is that of view k, which speaks.
 4. the entropy: shares of f + 1 members
 5. signed: shares of n - f members; with FROST these are the first n - f, by turn, whose proposals were decided
 
-Lines 4 and 5 where all decide at the same instant: 1d each. Where the leader decides 1d before the others (``hotstuff``,
-``jolteon``, ``sequencer``), its share of the entropy meets the decision of the others. So if f = 1 they have two shares at
-once, and sign at once; otherwise 1d later. The leader has their shares of the entropy 2d after its own decision, and signs
-then. It is always among the signers, because its list holds its own proposal: the others are done 1d later. The leader is
-done when it has the shares of the others: at once if f = 1, otherwise 1d later as well.
+Line 4 where all decide at the same instant: 1d. Where the leader decides 1d before the others (``hotstuff``, ``jolteon``,
+``sequencer``), its share of the entropy meets their decision: with their own they have two, so if f = 1 they know the entropy
+at once, otherwise 1d later. The leader has shares of others 2d after its own decision.
+
+Line 5: 1d after the last signer knows the entropy. The leader is a signer, because its list holds its own proposal. So it has
+all shares 1d after the others know the entropy, and the others have its share 1d after it knows that.
 """
 
 from __future__ import annotations
@@ -91,12 +92,17 @@ class Form:
         leader, others = self.agreed(speech, coin)
         return Instants(before + leader * D, before + others * D)
 
-    def anchored(self, speech: Speech, coin: Coin) -> Instants:
-        """Lines 4 and 5, in microseconds."""
+    def tossed(self, speech: Speech, coin: Coin) -> Instants:
+        """Line 4, in microseconds."""
         leader, others = self.decided(speech, coin)
         if leader == others:
-            return Instants(leader + 2 * D, others + 2 * D)
-        return Instants(leader + (2 if speech.f == 1 else 3) * D, others + 2 * D)
+            return Instants(leader + D, others + D)
+        return Instants(leader + 2 * D, others + (0 if speech.f == 1 else D))
+
+    def anchored(self, speech: Speech, coin: Coin) -> Instants:
+        """Line 5, in microseconds."""
+        leader, others = self.tossed(speech, coin)
+        return Instants(others + D, max(leader, others) + D)
 
     def sent(self, speech: Speech, coin: Coin) -> Counts:
         """Copies for others of each kind of message in the whole instance."""

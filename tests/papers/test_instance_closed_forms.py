@@ -1,4 +1,4 @@
-"""A whole instance of every protocol, from its opening to the signed anchor: times and message counts, as equalities of integers.
+"""Whole instances of every protocol, from opening to signed anchor: times and message counts as equalities of integers.
 
 The forms and their derivations are in ``tests.harness.closed_forms``. Here they meet what members do: fault-free; with the
 last f members silent, none of whom leads; with the leaders of the first k views dead. Every member's instants are compared,
@@ -15,7 +15,7 @@ from tests.harness.closed_forms import FORMS, Instants, Speech, coin_of
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_instances import timed_instance
 from tests.harness.virtual_network import TimedNetwork
-from wasp.consensus.consensus_interface import AnchorSigned, BatchDecided
+from wasp.consensus.consensus_interface import AnchorSigned, BatchDecided, ExecutionNeeded
 from wasp.consensus.protocols import PROTOCOLS
 
 SIZES = (4, 5, 6, 7, 10, 16, 31)
@@ -41,6 +41,7 @@ def check_forms(protocol: str, n: int, mute: Sequence[int], dead: int = 0) -> No
         return {dealt.members[place]: [instants.leader if place == leader else instants.others] for place in places}
 
     assert times(network, BatchDecided) == of_all(form.decided(speech, coin))
+    assert times(network, ExecutionNeeded) == of_all(form.tossed(speech, coin))
     assert times(network, AnchorSigned) == of_all(form.anchored(speech, coin))
     assert network.sent == form.sent(speech, coin)
 

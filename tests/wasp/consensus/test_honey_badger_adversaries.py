@@ -46,3 +46,24 @@ def test_a_unanimous_vote_is_decided_whatever_liars_say(n: int, variant: Variant
 def test_the_proposals_are_the_same_everywhere(n: int, variant: Variant, liars: Liars):
     for seed in range(2):
         check_protocol(n, variant, liars, seed)
+
+
+@pytest.mark.parametrize("n", [4, 7, 10])
+def test_one_equivocator_more_than_the_committee_survives_breaks_agreement(n: int):
+    """The positive control."""
+    dealt = DealtCommittee(n)
+    liars, correct = dealt.members[: dealt.committee.f + 1], dealt.members[dealt.committee.f + 1 :]
+    path = (CHAIN, 1, "broadcast", 0)
+    for half, payload in ((correct[: len(correct) // 2], b"one"), (correct[len(correct) // 2 :], b"other")):
+        nodes = {me: AvidBroadcast(path, dealt.committee, 0, me=me) for me in half}
+        network = VirtualNetwork(nodes, CODEC, RandomOrder(n), liars)
+        vals = vals_of_payload(payload, n)
+        for me in half:
+            lies: list[tuple[NodeId, Any]] = [(liars[0], vals[dealt.committee.index[me]])]
+            lies += [(liar, ShardEcho(val.root, val.branch, val.shard)) for liar, val in zip(liars, vals, strict=False)]
+            lies += [(liar, RootReady(vals[0].root)) for liar in liars]
+            network.pending += [Pending(liar, me, path, message, encode(message)) for liar, message in lies]
+        network.run()
+        assert {me: network.outputs_of(me, PayloadDelivered) for me in half} == {
+            me: [PayloadDelivered(payload)] for me in half
+        }

@@ -1,10 +1,16 @@
-"""What ``hbbft`` and ``mmr14`` promise under adversarial orders and up to f Byzantine members, for committees of four to nine."""
+"""What ``hbbft`` and ``mmr14`` promise with f Byzantine members, under adversarial orders, in committees of four to nine."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from ledger.kernel.automaton import NodeId
+from ledger.kernel.encoding import encode
+from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.honey_badger_checks import (
+    CODEC,
     LIARS,
     SCHEDULES,
     Liars,
@@ -13,6 +19,10 @@ from tests.harness.honey_badger_checks import (
     check_late_coin,
     check_protocol,
 )
+from tests.harness.virtual_network import Pending, RandomOrder, VirtualNetwork
+from wasp.consensus.avid_broadcast import AvidBroadcast, RootReady, ShardEcho
+from wasp.consensus.byzantine_honey_badger import vals_of_payload
+from wasp.consensus.reliable_broadcast import PayloadDelivered
 
 SIZES = (4, 5, 6, 7, 8, 9)
 

@@ -155,3 +155,13 @@ def test_what_members_can_make_one_keep_before_its_subset_is_decided_is_one_mess
     for count in range(10):
         step = member.handle_message(M1, SHARES, DecryptionShares((bytes(96),) * count), 0)
         assert [fault.kind for fault in step.faults] == (["equivocation"] if count else [])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_committee_too_small_for_a_faulty_member_decides_too(n: int):
+    dealt = DealtCommittee(n)
+    network = VirtualNetwork(dealt.each(HoneyBadger), CODEC, RandomOrder(n))
+    for me in dealt.members:
+        network.give(me, Propose(me.encode()))
+    network.run()
+    assert decided(network) == [[proposals(*range(n))]] * n

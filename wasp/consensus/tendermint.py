@@ -89,8 +89,8 @@ class Tendermint(LeaderProtocol):
         self._polka_quorum = committee.intersecting
         self._any_quorum = committee.intersecting
         self._skip_quorum = committee.some_correct
+        self._company_quorum = committee.some_correct + 1
         self._rounds: dict[int, _Round] = {}
-        self._open(0)
         self._reached: dict[NodeId, int] = {}
         self._stage: Literal["propose", "prevote", "precommit"] = "propose"
         self._locked: Certificate | None = None
@@ -132,12 +132,7 @@ class Tendermint(LeaderProtocol):
         if not count:
             return NOTHING
         later = message.view > self.view
-        if (
-            count != self._polka_quorum
-            and count != self._join_quorum
-            and ballot.total != self._any_quorum
-            and not later
-        ):
+        if not (later or self._is_threshold(count, ballot.total)):
             return NOTHING
         step: StepBuilder[ProtocolOutput] = StepBuilder()
         if count >= self._join_quorum:  # type: ignore[operator] # no fault
@@ -150,6 +145,16 @@ class Tendermint(LeaderProtocol):
             self._handle_later(step, sender, message.view, now)
         self._advance(step, now)
         return self._conclude(step)
+
+    def _is_threshold(self, count: int | Fault, total: int) -> bool:
+        """Whether so many votes for one value, or for whatever, may change something."""
+        return (
+            count == self._polka_quorum
+            or count == self._decision_quorum
+            or count == self._join_quorum
+            or total == self._any_quorum
+            or total == self._company_quorum
+        )
 
     def _handle_later(self, step: StepBuilder[ProtocolOutput], sender: NodeId, view: int, now: Instant) -> None:
         """Lines 55 and 56: a member is in a later round."""
@@ -170,8 +175,6 @@ class Tendermint(LeaderProtocol):
     def _start_round(self, step: StepBuilder[ProtocolOutput], number: int, now: Instant) -> None:
         """Lines 11 to 21."""
         self.view, self._stage = number, "propose"
-        if number not in self._rounds:
-            self._open(number)
         for old in [old for old in self._rounds if old < number - VIEWS_AHEAD_MAX]:
             del self._rounds[old]
         for name in ("propose", "prevote", "precommit", "round", "patience"):
@@ -182,7 +185,7 @@ class Tendermint(LeaderProtocol):
 
     def _lead(self, step: StepBuilder[ProtocolOutput], now: Instant) -> None:
         """Lines 14 to 19."""
-        round, valid = self._rounds[self.view], self._valid
+        round, valid = self._at(self.view), self._valid
         proposals = self._lists[valid.digest] if valid else self._gathering.list_with(self._me)
         if proposals is not None and not round.led:
             round.led = True
@@ -229,7 +232,7 @@ class Tendermint(LeaderProtocol):
         """Lines 22 to 48 for the present round, as far as they carry."""
         if self.decided:
             return
-        round, timeout = self._rounds[self.view], self.timeout_of(self.view)
+        round, timeout = self._at(self.view), self.timeout_of(self.view)
         proposal, prevotes, precommits = round.proposal, round.prevotes, round.precommits
         if self._stage == "propose" and proposal is not None:
             self._prevote(step, proposal.vote.digest if self._may_accept(proposal) else NO_VALUE)
@@ -249,7 +252,7 @@ class Tendermint(LeaderProtocol):
         if precommits.total >= self._any_quorum and "precommit" not in round.timed:
             round.timed.add("precommit")
             self._timers["precommit"] = now + timeout // 2
-        if self._stage != "propose" and prevotes.total > self._skip_quorum and "round" not in round.timed:
+        if self._stage != "propose" and prevotes.total >= self._company_quorum and "round" not in round.timed:
             round.timed.add("round")
             self._timers["round"] = now + 2 * timeout
         if precommits.count(NO_VALUE) >= self._decision_quorum:
@@ -285,6 +288,12 @@ class Tendermint(LeaderProtocol):
             case "precommit" | "round":
                 self._start_round(step, self.view + 1, now)
         self._advance(step, now)
+
+    def _at(self, number: int) -> _Round:
+        """The round with this number, which is near."""
+        round = self._rounds.get(number) or self._open(number)
+        assert round is not None, "the round is near"
+        return round
 
     def _open(self, number: int) -> _Round | None:
         """The round with this number, unless it is too far away."""

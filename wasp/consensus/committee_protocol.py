@@ -1,8 +1,9 @@
 """What every protocol of a committee looks like from above, so that one line of the configuration chooses it.
 
-The owner gives each member's proposal, once; the protocol outputs, once, the proposals of n - f or more members: the same
-ones, with the same bytes, at every correct member. A protocol without a leader decides a subset of what was proposed; a
-protocol with one decides a list that its leader gathered. What the bytes mean is the business of the owner.
+The owner gives each member's proposal, once; the protocol outputs, once, the proposals of n - f or more members, n - 2f or
+more of them correct: the same ones, with the same bytes, at every correct member. What a faulty member encrypted so that it
+can't be opened is left out. A protocol without a leader decides a subset of what was proposed; a protocol with one decides a
+list that its leader gathered. What the bytes mean is the business of the owner.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class ProposalsSeen(Frozen):
 
 
 class ProposalsDecided(Frozen):
-    """Output, once: proposals by index of their members, in rising order; of n - f members at least."""
+    """Output, once: proposals by index of their members, in rising order; n - f at least, without unopened ones."""
 
     proposals: tuple[tuple[int, bytes], ...]
 

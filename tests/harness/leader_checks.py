@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.encoding import Codec
-from ledger.kernel.instant import DAY
+from ledger.kernel.instant import HOUR
 from ledger.kernel.rng import stream
 from tests.harness.committee import DealtCommittee
 from tests.harness.consensus_checks import adversary
@@ -51,7 +51,7 @@ LEADER_LIES: Mapping[LeaderLiars, Lie] = {
 }
 EARLY_EXPIRIES = 8
 """Deadlines that pass while messages are on their way: timeouts double, so not for ever."""
-DAYS = 10 * DAY
+HOPELESS = 2 * HOUR
 """Of failing views, after which nobody will ever decide."""
 
 
@@ -64,7 +64,7 @@ class HastyNetwork(VirtualNetwork):
         self._left = self._rng.randrange(EARLY_EXPIRIES)
 
     def crank(self) -> bool:
-        assert self.now < DAYS, f"no end: {self.status()}"
+        assert self.now < HOPELESS, f"no end: {self.status()}"
         if self._left and self._rng.random() < 0.02:
             self._left -= 1
             if self._pass_to_deadline():

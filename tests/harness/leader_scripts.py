@@ -130,6 +130,23 @@ def check_voters_are_joined() -> None:
                     assert (ProposalsSeen() in member.outputs) == (count > member.committee.f), "joining: f + 1 votes"
 
 
+def check_phases() -> None:
+    """An intersecting quorum of votes for a list makes a member go on to the next phase, and decide; no vote less does."""
+    for n in SIZES:
+        for protocol, first, last in ((Pbft, Prepare, Commit), (Tendermint, Prevote, Precommit)):
+            member = Script(protocol, n, 0)
+            proposals = member.good_list()
+            member.propose()
+            member.tell(1, member.pre_prepare(proposals) if protocol is Pbft else member.round_proposal(proposals))
+            voted = 2 if protocol is Pbft else 1
+            for votes, sender in enumerate(member.others[voted - 1 :], voted + 1):
+                assert (member.said_of(last) != []) == (votes > member.committee.intersecting), "phases: a quorum"
+                member.tell(sender, member.vote(sender, first, 0, proposals.digest))
+            for votes, sender in enumerate(member.others, 2):
+                member.tell(sender, member.vote(sender, last, 0, proposals.digest))
+                assert member.node.decided == (votes >= member.committee.intersecting), "deciding: a quorum"
+
+
 def check_view_changes() -> None:
     """f + 1 members are followed into their view, n - f begin it and make its leader propose."""
     for n in SIZES:
@@ -182,6 +199,7 @@ def check_rounds() -> None:
 SCRIPTS: tuple[Callable[[], None], ...] = (
     check_asking,
     check_voters_are_joined,
+    check_phases,
     check_view_changes,
     check_certificates,
     check_rounds,

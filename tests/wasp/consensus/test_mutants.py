@@ -17,25 +17,36 @@ from ledger.kernel import key_dealer, signing_key
 from ledger.kernel.nonce_key import ModelNonceKey, RealNonceKey
 from ledger.kernel.signing_key import ModelSigningKey, RealSigningKey
 from tests.harness import consensus_checks as checks
-from tests.harness import dealt_keys, key_ceremony, nonce_checks, signature_checks
+from tests.harness import dealt_keys, key_ceremony, leader_scripts, nonce_checks, phase_scripts, signature_checks
 from tests.harness import honey_badger_checks as honey
+from tests.harness import leader_checks as leaders
 from tests.harness.consensus_instances import (
     check_aggregation,
     check_joining,
 )
+from tests.harness.conspiracy_checks import check_conspiracy
 from wasp.consensus import batch_proposal
 from wasp.consensus.avid_broadcast import AvidBroadcast
 from wasp.consensus.binary_agreement import BinaryAgreement
+from wasp.consensus.certified_phases import CertifiedPhases, ViewProposal, later
 from wasp.consensus.common_coin import CommonCoin
 from wasp.consensus.common_subset import CommonSubset
 from wasp.consensus.distributed_key import DistributedKey
 from wasp.consensus.frost_signature import FrostSignature
 from wasp.consensus.hbbft import HoneyBadger
+from wasp.consensus.hotstuff import HotStuff
+from wasp.consensus.jolteon import Jolteon
 from wasp.consensus.late_coin_agreement import LateCoinAgreement
+from wasp.consensus.leadership import LeaderProtocol
 from wasp.consensus.nonce_sharing import NonceSharing
 from wasp.consensus.nonce_signature import NonceSignature
+from wasp.consensus.pbft import Pbft
+from wasp.consensus.proposal_list import Gathering
 from wasp.consensus.reliable_broadcast import ReliableBroadcast
 from wasp.consensus.signing_session import SigningTurns
+from wasp.consensus.tendermint import Tendermint
+from wasp.consensus.view_change import ViewChanges
+from wasp.consensus.vote import Certificate
 
 SEEDS = 400
 """Runs in which a mutant must be noticed; most are in the first ten."""
@@ -74,6 +85,16 @@ def swarm(check: Callable[..., None], *arguments: Any, seeds: int = SEEDS) -> Ca
     def run() -> None:
         for seed in range(seeds):
             check(*arguments, seed)
+
+    run.__name__ = f"{check.__name__}{arguments}"
+    return run
+
+
+def once(check: Callable[..., None], *arguments: Any) -> Callable[[], None]:
+    """The check of something."""
+
+    def run() -> None:
+        check(*arguments)
 
     run.__name__ = f"{check.__name__}{arguments}"
     return run
@@ -186,6 +207,49 @@ MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (DistributedKey, "_good_quorum", +1, key_ceremony.check_good_quorum, "validity"),
     (DistributedKey, "_qualified_min", -1, key_ceremony.check_qualified_min, "secrecy"),
     (DistributedKey, "_qualified_min", +1, key_ceremony.check_qualified_min, "liveness"),
+    (Gathering, "_list_quorum", -1, swarm(leaders.check_leader, Pbft, 4, "silent"), "size"),
+    (Gathering, "_list_quorum", +1, swarm(leaders.check_leader, Pbft, 4, "silent"), "no end"),
+    (Gathering, "_mark_quorum", -1, leader_scripts.check_asking, "marks"),
+    (Gathering, "_mark_quorum", +1, leader_scripts.check_asking, "marks"),
+    (LeaderProtocol, "_want_quorum", -1, leader_scripts.check_asking, "asking"),
+    (LeaderProtocol, "_want_quorum", +1, leader_scripts.check_asking, "asking"),
+    (LeaderProtocol, "_join_quorum", -1, leader_scripts.check_voters_are_joined, "joining"),
+    (LeaderProtocol, "_join_quorum", +1, leader_scripts.check_voters_are_joined, "joining"),
+    (LeaderProtocol, "_decision_quorum", -1, leader_scripts.check_phases, "deciding"),
+    (LeaderProtocol, "_decision_quorum", +1, leader_scripts.check_phases, "deciding"),
+    (Pbft, "_decision_quorum", +1, swarm(leaders.check_leader, Pbft, 4, "silent"), "no end"),
+    (Pbft, "_prepare_quorum", -1, leader_scripts.check_phases, "phases"),
+    (Pbft, "_prepare_quorum", +1, swarm(leaders.check_leader, Pbft, 4, "silent"), "no end"),
+    (ViewChanges, "_certificate_quorum", -1, leader_scripts.check_certificates, "certificates"),
+    (ViewChanges, "_certificate_quorum", +1, leader_scripts.check_certificates, "certificates"),
+    (ViewChanges, "_change_quorum", -1, leader_scripts.check_view_changes, "leading"),
+    (ViewChanges, "_change_quorum", +1, swarm(leaders.check_leader, Pbft, 4, "silent"), "termination"),
+    (ViewChanges, "_follow_quorum", -1, leader_scripts.check_view_changes, "following"),
+    (ViewChanges, "_follow_quorum", +1, leader_scripts.check_view_changes, "following"),
+    (Tendermint, "_polka_quorum", -1, leader_scripts.check_phases, "phases"),
+    (Tendermint, "_polka_quorum", +1, swarm(leaders.check_leader, Tendermint, 4, "silent"), "no end"),
+    (Tendermint, "_decision_quorum", -1, leader_scripts.check_phases, "deciding"),
+    (Tendermint, "_decision_quorum", +1, swarm(leaders.check_leader, Tendermint, 4, "silent"), "no end"),
+    (Tendermint, "_any_quorum", -1, leader_scripts.check_rounds, "timing"),
+    (Tendermint, "_any_quorum", +1, leader_scripts.check_rounds, "timing"),
+    (Tendermint, "_skip_quorum", -1, leader_scripts.check_rounds, "following"),
+    (Tendermint, "_skip_quorum", +1, leader_scripts.check_rounds, "following"),
+    (Tendermint, "_company_quorum", -1, leader_scripts.check_rounds, "company"),
+    (Tendermint, "_company_quorum", +1, leader_scripts.check_rounds, "company"),
+    (HotStuff, "_certificate_quorum", -1, swarm(check_conspiracy, HotStuff, 6), "agreement|accuses"),
+    (HotStuff, "_certificate_quorum", -1, once(phase_scripts.check_phase_certificates, HotStuff), "certificates"),
+    (HotStuff, "_certificate_quorum", +1, swarm(leaders.check_leader, HotStuff, 4, "silent"), "no end"),
+    (HotStuff, "_decision_quorum", -1, swarm(check_conspiracy, HotStuff, 7), "agreement"),
+    (HotStuff, "_decision_quorum", -1, once(phase_scripts.check_phase_votes, HotStuff), "votes"),
+    (HotStuff, "_decision_quorum", +1, swarm(leaders.check_leader, HotStuff, 4, "silent"), "no end"),
+    (Jolteon, "_certificate_quorum", -1, swarm(check_conspiracy, Jolteon, 6), "agreement|accuses"),
+    (Jolteon, "_certificate_quorum", -1, once(phase_scripts.check_phase_certificates, Jolteon), "certificates"),
+    (Jolteon, "_certificate_quorum", +1, swarm(leaders.check_leader, Jolteon, 4, "silent"), "no end"),
+    (Jolteon, "_decision_quorum", -1, swarm(check_conspiracy, Jolteon, 7), "agreement"),
+    (Jolteon, "_decision_quorum", -1, once(phase_scripts.check_phase_votes, Jolteon), "votes"),
+    (Jolteon, "_decision_quorum", +1, swarm(leaders.check_leader, Jolteon, 4, "silent"), "no end"),
+    (ViewChanges, "_change_quorum", -1, phase_scripts.check_new_views, "leading"),
+    (ViewChanges, "_change_quorum", +1, phase_scripts.check_new_views, "leading"),
 ]
 
 
@@ -199,7 +263,59 @@ def test_a_threshold_that_is_off_by_one_breaks_a_promise(
         check()
 
 
-CHECKS = {check.__name__: check for *_, check, _ in MUTANTS}
+def without_locks(self: HotStuff, message: ViewProposal) -> bool:
+    """Accepts whatever is good."""
+    return True
+
+
+def without_unlocking(self: HotStuff, message: ViewProposal) -> bool:
+    """Stays with the list that it is locked on."""
+    return self._locked is None or self._locked.digest == message.proposals.digest
+
+
+def locking_early(self: HotStuff, place: int, certificate: Certificate) -> None:
+    """Locks on what is prepared."""
+    self._prepared = self._locked = later(self._prepared, certificate)
+
+
+def never_preparing(self: CertifiedPhases, place: int, certificate: Certificate) -> None:
+    """Forgets certificates."""
+
+
+why_bad = ViewChanges.why_bad
+
+
+def without_the_latest_claim(self: ViewChanges, *arguments: Any) -> str:
+    """Takes any certificate for the one that the marks demand, as Fast-HotStuff did."""
+    why = why_bad(self, *arguments)
+    return "" if why == "not the certificate of the highest claim" else why
+
+
+RULES: list[tuple[Any, str, Callable[..., Any], Callable[[], None], str]] = [
+    (HotStuff, "_may_accept", without_locks, swarm(check_conspiracy, HotStuff, 7), "agreement"),
+    (HotStuff, "_may_accept", without_locks, phase_scripts.check_locks, "lock: nothing"),
+    (HotStuff, "_may_accept", without_unlocking, phase_scripts.check_locks, "lock: later"),
+    (HotStuff, "_remember", locking_early, phase_scripts.check_when_locks_begin, "lock"),
+    (HotStuff, "_remember", never_preparing, swarm(check_conspiracy, HotStuff, 7), "agreement"),
+    (Jolteon, "_remember", never_preparing, swarm(check_conspiracy, Jolteon, 7), "agreement"),
+    (ViewChanges, "why_bad", without_the_latest_claim, swarm(check_conspiracy, Jolteon, 7), "agreement"),
+    (ViewChanges, "why_bad", without_the_latest_claim, phase_scripts.check_latest_claim, "claims"),
+]
+"""What is no number: a rule, and what is done instead."""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "instead", "check", "promise"), RULES, ids=lambda item: getattr(item, "__name__", str(item))
+)
+def test_a_rule_that_is_left_out_breaks_a_promise(
+    owner: Any, name: str, instead: Callable[..., Any], check: Callable[[], None], promise: str, monkeypatch: Any
+):
+    monkeypatch.setattr(owner, name, instead)
+    with pytest.raises(AssertionError, match=promise):
+        check()
+
+
+CHECKS = {check.__name__: check for *_, check, _ in [*MUTANTS, *RULES]}
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)

@@ -172,6 +172,51 @@ def consensus(
             _stop(result.failures, FAILED)
 
 
+@main.command(
+    epilog="Exit codes: 0 done; 1 cells failed, or the disk is full; 2 the command or study is unusable; 130 interrupted."
+)
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option("--jobs", type=click.IntRange(1, 4096), help="So many processes of this machine [its processors].")
+@click.option("--scheduler", metavar="ADDRESS", help="The workers of a Dask cluster instead, such as tcp://host:8786.")
+@click.option("--resume", is_flag=True, help="Go on with a sweep that was killed.")
+@click.option("--overwrite", is_flag=True, help="Begin anew where an earlier sweep left its results.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results [runs/NAME].")
+@_overrides
+@_traceback
+def sweep(
+    study: Path,
+    jobs: int | None,
+    scheduler: str | None,
+    resume: bool,
+    overwrite: bool,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    traceback: bool,
+) -> None:
+    """Run all combinations of a study's parameters, with several seeds each.
+
+    STUDY is a TOML file such as configs/studies/latency-vs-committee-size.toml. Every finished run is kept at once; in the
+    end there are one table and one manifest, the same whatever the number of processes.
+    """
+    with _problems_told(traceback):
+        from node.configuration import ConfigurationError
+        from node.experiments.sweep import SweepInterrupted, run_sweep
+        from node.experiments.sweep_workers import DaskWorkers, LocalWorkers, Workers, cores
+
+        exclusive = {"--jobs and --scheduler": jobs and scheduler, "--resume and --overwrite": resume and overwrite}
+        problems = [f"{options}: expected one of them" for options, both in exclusive.items() if both]
+        if problems:
+            raise ConfigurationError(problems)
+        workers: Workers = LocalWorkers(jobs or cores()) if scheduler is None else DaskWorkers(scheduler)
+        try:
+            outcome = run_sweep(study, overrides, out, workers, resume=resume, overwrite=overwrite, warn=_warn)
+        except SweepInterrupted as interrupted:
+            _stop([str(interrupted)], INTERRUPTED)
+        _print(outcome.text())
+        if outcome.failures:
+            _stop(outcome.failures, FAILED)
+
+
 @main.command(epilog="Exit codes: 0 done; 1 the disk failed; 2 the command is unusable.")
 @click.option(
     "--out",

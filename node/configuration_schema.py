@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
@@ -32,6 +32,8 @@ _SECTIONS = {
     "data": '[data] with file = "..."',
     "market": "[market] with grid_charges = ... and grid_pays = ...",
     "chains": '[[chains]] with name = "..." and homes = [...]',
+    "study": '[study] with name = "..."',
+    "sweep": "[sweep] with a list of values for each field that varies",
 }
 """The sections that must be there, and what they must have."""
 _ROUNDS_MAX = 8
@@ -90,19 +92,19 @@ def _meant_fields(items: Sequence[Any]) -> set[FieldPath]:
     return meant
 
 
-def problem_of(item: Any) -> FieldProblem:
-    """The field and the problem of an error of the schema, in this project's words."""
+def problem_of(item: Any, root: type[Section] = Configuration) -> FieldProblem:
+    """The field and the problem of an error of the schema, in this project's words; ``root``: of the whole file."""
     field: FieldPath = tuple(item["loc"])
     given = item.get("input")
     shown = f", not {given!r}" if isinstance(given, str | int | float) else f", not a {_kind(given)}"
     limits = item.get("ctx", {})
     match item["type"]:
-        case "missing" if len(field) == 1:
+        case "missing" if len(field) == 1 and field[0] in _SECTIONS:
             return FieldProblem((), f"{_SECTIONS[str(field[0])]} is missing")
         case "missing":
             return FieldProblem(field, "is missing: expected a value")
         case "extra_forbidden":
-            return FieldProblem(field, f"is no field: {_meant(str(field[-1]), _fields_beside(field))}")
+            return FieldProblem(field, f"is no field: {_meant(str(field[-1]), _fields_beside(field, root))}")
         case "value_error":
             return FieldProblem(field, str(item["msg"]).removeprefix("Value error, "))
         case "string_pattern_mismatch":
@@ -137,13 +139,20 @@ def _close_to(name: str, known: Sequence[str]) -> list[str]:
     return get_close_matches(name, known, n=1)
 
 
-def _fields_beside(field: FieldPath) -> list[str]:
+def _fields_beside(field: FieldPath, root: type[Section] = Configuration) -> list[str]:
     """The fields that the table around this field may have."""
-    section: type[Section] = Configuration
+    section = root
     for part in field[:-1]:
-        if isinstance(part, str):
-            section = _ELEMENTS.get(part) or section.model_fields[part].annotation  # type: ignore[assignment]
+        if isinstance(part, str) and part in section.model_fields:
+            section = _section_in(section.model_fields[part].annotation)
     return list(section.model_fields)
+
+
+def _section_in(annotation: Any) -> type[Section]:
+    """The section that a field is, or of which it has a list or named ones."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(_section_in(part) for part in reversed(get_args(annotation)) if part is not ...)
 
 
 # ------------------------------------------------------------------------------------------------------------- stand-ins

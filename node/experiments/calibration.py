@@ -135,10 +135,11 @@ def cpu_costs(progress: Progress) -> dict[Operation, float]:
 
 def machine_name() -> str:
     """Processor, Python and the libraries that do the work."""
-    return f"{_processor()}, {platform.python_implementation()} {platform.python_version()}, PyNaCl {version('pynacl')}"
+    return f"{processor()}, {platform.python_implementation()} {platform.python_version()}, PyNaCl {version('pynacl')}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

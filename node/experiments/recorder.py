@@ -24,7 +24,7 @@ from market.microgrid import LATE
 from market.prosumer import RequestToSubmit
 from node.experiments.invariants import Invariants
 from node.experiments.market_recorder import MarketRecorder
-from node.experiments.results import Cell
+from node.experiments.results import TableCell
 from node.experiments.scenario import Scenario
 from node.experiments.tables import Tables
 from node.host import ChainFact
@@ -36,7 +36,7 @@ from wasp.mempool import RequestRefused
 from wasp.request import MESSAGE_CODEC, OffLedgerRequest, OnLedgerRequest
 from wasp.state import State
 
-Row = dict[str, Cell]
+Row = dict[str, TableCell]
 _LATE_RESULT = pack(LATE)
 
 

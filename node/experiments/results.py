@@ -1,6 +1,6 @@
 """The results of a run: tables, their digest, and the folder that keeps them.
 
-A table is a list of rows of integers, strings and None under declared columns. The digest covers every row of every table
+A table is a list of rows of numbers, strings and None under declared columns. The digest covers every row of every table
 and the summary, and nothing of the machine or the wall clock: the same scenario and seed give the same digest anywhere.
 
 A run folder has ``manifest.json`` (resolved configuration, seed, versions, digest), ``summary.json``, one Parquet file per
@@ -20,19 +20,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-Cell = int | str | None
+TableCell = int | float | str | None
 VERSIONS_OF = ("tanglegrid", "simpy", "networkx", "msgspec", "msgpack", "pynacl", "pyarrow")
 
 
 class Table:
-    """Rows under declared columns: ``columns`` maps a name to "int64" or "string"."""
+    """Rows under declared columns: ``columns`` maps a name to "int64", "double" or "string"."""
 
     def __init__(self, name: str, columns: Mapping[str, str]) -> None:
         self.name = name
         self.columns = dict(columns)
-        self.rows: list[tuple[Cell, ...]] = []
+        self.rows: list[tuple[TableCell, ...]] = []
 
-    def add(self, *cells: Cell) -> None:
+    def add(self, *cells: TableCell) -> None:
         """Append a row; the cells stand in the order of the columns."""
         assert len(cells) == len(self.columns), f"{self.name}: {len(cells)} cells for {len(self.columns)} columns"
         self.rows.append(cells)
@@ -119,7 +119,7 @@ def write_folder(
     try:
         unfinished.mkdir(parents=True)
         for table in tables:
-            _write_parquet(unfinished / f"{table.name}.parquet", table)
+            write_parquet(unfinished / f"{table.name}.parquet", table)
         for name, content in {"manifest.json": manifest, "summary.json": summary}.items():
             (unfinished / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         for name, text in files.items():
@@ -149,11 +149,12 @@ def _move(finished: Path, folder: Path) -> None:
     shutil.rmtree(earlier, ignore_errors=True)
 
 
-def _write_parquet(path: Path, table: Table) -> None:
+def write_parquet(path: Path, table: Table) -> None:
+    """Write a table as a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {"int64": pa.int64(), "string": pa.string()}
+    kinds = {"int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
     columns = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
     arrays = [pa.array(cells, kinds[kind]) for cells, kind in zip(columns, table.columns.values(), strict=True)]
     pq.write_table(pa.table(arrays, names=list(table.columns)), path, compression="zstd")

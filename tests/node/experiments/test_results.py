@@ -123,7 +123,7 @@ def interrupt(*_arguments, **_keywords):
 
 @pytest.mark.parametrize("failure", [full_disk, interrupt])
 @pytest.mark.parametrize("place", ["new", "deep/er/new", "run"])
-@pytest.mark.parametrize("moment", ["_write_parquet", "_move", "rename"])
+@pytest.mark.parametrize("moment", ["write_parquet", "_move", "rename"])
 def test_what_fails_while_it_is_written_leaves_everything_as_it_was(tmp_path, monkeypatch, failure, place, moment):
     write_folder(tmp_path / "run", [table()], MANIFEST, SUMMARY, {"report.html": "old"})
     before = snapshot(tmp_path)

@@ -33,7 +33,7 @@ from node.configuration_schema import problem_of
 from node.experiments.committee_options import CommitteeOptions
 from node.experiments.committee_run import run_committee
 from node.experiments.committee_summary import peak_memory
-from node.experiments.study import ParameterValue, Point, Study
+from node.experiments.study import ParameterValue, Point, Study, compared
 from node.hardware import hardware_profile
 from node.simulated.conditions import hardware_section, network_parameters, network_section
 from node.simulated.delay_tables import delay_table
@@ -112,10 +112,9 @@ def problems_of(study: Study, known_maps: set[str], folder: Path) -> list[FieldP
     """What is wrong with the values of a study's parameters, each by itself and between them."""
     problems = [
         FieldProblem(place, found)
-        for name, values in study.values.items()
-        if name in PARAMETERS
-        for place, value in _placed(study, name, values)
-        if (found := _value_problem(name, value, known_maps, folder)) is not None
+        for place, value in _values(study)
+        if (found := _value_problem(str(place[3 if place[0] == "limits" else 1]), value, known_maps, folder))
+        is not None
     ]
     nodes = [value for value in study.values.get("nodes", (4,)) if isinstance(value, int) and 0 < value <= 1000]
     for name, section in study.maps.items():
@@ -123,11 +122,15 @@ def problems_of(study: Study, known_maps: set[str], folder: Path) -> list[FieldP
     return problems or list(_point_problems(study))
 
 
-def _placed(study: Study, name: str, values: tuple[Any, ...]) -> Iterator[tuple[FieldPath, Any]]:
-    if name in study.sweep:
+def _values(study: Study) -> Iterator[tuple[FieldPath, Any]]:
+    """Every value of a parameter in the study, and where it stands."""
+    yield from ((("fixed", name), value) for name, value in study.fixed.items())
+    for name, values in study.sweep.items():
         yield from ((("sweep", name, place), value) for place, value in enumerate(values))
-    else:
-        yield ("fixed", name), values[0]
+    for place, limit in enumerate(study.limits):
+        for name, condition in limit.when.items():
+            parts = condition if isinstance(condition, list) else [condition]
+            yield from ((("limits", place, "when", name), part) for part in parts if compared(part) is None)
 
 
 def _value_problem(name: str, value: object, known_maps: set[str], folder: Path) -> str | None:

@@ -16,6 +16,7 @@ import io
 import re
 from collections.abc import Iterable, Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
@@ -56,6 +57,9 @@ PALETTE: Mapping[str, tuple[str, str]] = {
 
 WIDTH = 7.6
 """Inches of every figure: the width of the page's text."""
+PIXELS_PER_INCH = 200
+PAPER = "#ffffff"
+"""Behind a figure that stands alone."""
 CHAIN_COLOURS, PARENT_COLOURS = 6, 3
 DAY_TICKS = ((13, 1), (26, 3), (50, 6), (170, 24), (400, 48))
 """Hours on the axis of the day: up to so many, a tick every so many."""
@@ -94,12 +98,27 @@ STYLE: dict[Any, Any] = {
 
 
 class Drawing(Frozen):
-    """A figure of the report: what it shows in a sentence, what a reader who can't see it should know, and the SVG."""
+    """A figure: what it shows in a sentence, and what a reader who can't see it should know."""
 
     name: str
     caption: str
     alternative: str
-    svg: str
+    figure: Figure
+
+    @property
+    def svg(self) -> str:
+        """The figure as an element of a page."""
+        return svg_of(self.figure, self.name, self.alternative)
+
+    def save(self, path: Path) -> None:
+        """Write the figure as a file of its own, for a light page or paper; its ending tells the format: svg, pdf or png.
+
+        Errors: ``OSError``.
+        """
+        undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+        kind = path.suffix.removeprefix(".")
+        with rc_context({**STYLE, "svg.hashsalt": self.name, "svg.fonttype": "path", "pdf.fonttype": 42}):
+            self.figure.savefig(path, dpi=PIXELS_PER_INCH, facecolor=PAPER, metadata=undated[kind])
 
 
 class Colours:
@@ -160,11 +179,6 @@ def panels(count: int, height: float, columns: int = 1) -> tuple[Figure, list[Ax
     for place in range(max(0, count - columns), count):
         axes[place].xaxis.set_tick_params(labelbottom=True)
     return figure, axes[: max(1, count)]
-
-
-def finished(figure: Figure, name: str, caption: str, alternative: str) -> Drawing:
-    """The drawing of a finished figure."""
-    return Drawing(name, caption, alternative, svg_of(figure, name, alternative))
 
 
 def empty_note(axes: Axes, text: str) -> None:

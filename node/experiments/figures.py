@@ -30,7 +30,6 @@ from node.experiments.drawing import (
     Drawing,
     day_axis,
     empty_note,
-    finished,
     light,
     panels,
     route_label,
@@ -126,7 +125,7 @@ def net_energy(tables: Tables, market: Market) -> Drawing:
         "Net energy of the microgrids as metered, generation less load. Bars add up the homes with a surplus (above zero) "
         f"and with a deficit (below); the line is their sum.{left_out(len(supply))}"
     )
-    return finished(figure, "net-energy", caption, f"Net energy per microgrid and interval. {'; '.join(totals)}.")
+    return Drawing("net-energy", caption, f"Net energy per microgrid and interval. {'; '.join(totals)}.", figure)
 
 
 def _draw_net_energy(place: Axes, supply: dict[int, int], demand: dict[int, int], market: Market, colour: str) -> None:
@@ -192,7 +191,7 @@ def energy_by_route(tables: Tables, market: Market) -> Drawing:
         "Energy by route and interval, all microgrids together: what homes bought above zero, what they sold below. "
         "Energy between peers is bought and sold alike; imbalance is metered less ordered, settled with the main grid."
     )
-    return finished(figure, "routes", caption, f"Energy by route. {'; '.join(totals)}.")
+    return Drawing("routes", caption, f"Energy by route. {'; '.join(totals)}.", figure)
 
 
 def _route_rank(route: str) -> tuple[int, int]:

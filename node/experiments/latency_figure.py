@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from ledger.kernel.instant import SECOND
-from node.experiments.drawing import STYLE, Drawing, empty_note, finished, light, panels
+from node.experiments.drawing import STYLE, Drawing, empty_note, light, panels
 from node.experiments.tables import Tables
 
 CURVE_POINTS_MAX = 240
@@ -70,7 +70,7 @@ def latency(tables: Tables, delays: tuple[str, str] | None = None) -> Drawing:
             "(gather_delay) before a member proposes them; those that replace them after a round find that the members have "
             f"just proposed, and wait until {delays[1]} (batch_delay) after that."
         )
-    return finished(figure, "latency", caption, f"Latency of orders by stage. Medians: {'; '.join(medians) or 'none'}.")
+    return Drawing("latency", caption, f"Latency of orders by stage. Medians: {'; '.join(medians) or 'none'}.", figure)
 
 
 def _replaced(tables: Tables) -> bool:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from node.experiments.benefit import chains_of
-from node.experiments.drawing import STYLE, Drawing, empty_note, finished, light, panels
+from node.experiments.drawing import STYLE, Drawing, empty_note, light, panels
 from node.experiments.figures import (
     PANELS_MAX,
     Market,
@@ -70,7 +70,7 @@ def clearing_prices(tables: Tables, market: Market) -> Drawing:
         "was empty."
         f"{left_out(sum(map(bool, cleared.values())))}"
     )
-    return finished(figure, "prices", caption, f"Clearing prices in pence per kWh. {'; '.join(ranges)}.")
+    return Drawing("prices", caption, f"Clearing prices in pence per kWh. {'; '.join(ranges)}.", figure)
 
 
 def _draw_rounds(place: Axes, tables: Tables, chain: str, market: Market, colour: str) -> None:

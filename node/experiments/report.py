@@ -49,7 +49,7 @@ from ledger.kernel.instant import HOUR, MILLISECOND, MINUTE, SECOND
 from market.units import Tariff, price_of
 from node.configuration import parse_duration
 from node.experiments.benefit import benefit_of, prices_of
-from node.experiments.drawing import PALETTE
+from node.experiments.drawing import PALETTE, Drawing
 from node.experiments.figures import Market, chain_colours, day_figures
 from node.experiments.latency_figure import latency
 from node.experiments.price_figure import clearing_prices
@@ -84,20 +84,12 @@ def render_report(
     tables: Tables, summary: Mapping[str, Any], manifest: Mapping[str, Any], walk: Sequence[WalkStep] = ()
 ) -> str:
     """The page. Without a ``walk`` the trade that shows most is looked up in the tables."""
-    market = msgspec.structs.replace(market_of(manifest), faults=tuple(at for at, _ in summary.get("faults", ())))
+    market = market_of(manifest)
     summary = {
         "prices": prices_of(tables),
         "benefit": benefit_of(tables, market.tariff),
         **summary,
     }
-    weights = manifest.get("weight_percent", {})
-    drawn = (
-        *day_figures(tables, market),
-        clearing_prices(tables, market),
-        latency(tables, _delays(manifest)),
-        tangle_picture(tables, weights),
-    )
-    drawings = {drawing.name: drawing for drawing in drawn}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(Path(__file__).with_name(TEMPLATE).read_text(encoding="utf-8"))
     return template.render(
@@ -105,7 +97,7 @@ def render_report(
         facts=_facts(tables, summary),
         tiles=_tiles(summary),
         tables=summary_tables(tables, summary, market),
-        drawings=drawings,
+        drawings={drawing.name: drawing for drawing in drawings_of(tables, summary, manifest)},
         walk=_walk_lines(tables, list(walk) or choose_walk(tables)),
         violations=list(summary.get("violations", ())),
         warnings=list(summary.get("warnings", ())),
@@ -114,6 +106,17 @@ def render_report(
         configuration=_flat(manifest.get("configuration", {})),
         light={colour: value for colour, (value, _) in PALETTE.items()},
         dark={colour: value for colour, (_, value) in PALETTE.items()},
+    )
+
+
+def drawings_of(tables: Tables, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[Drawing, ...]:
+    """The figures of the page."""
+    market = msgspec.structs.replace(market_of(manifest), faults=tuple(at for at, _ in summary.get("faults", ())))
+    return (
+        *day_figures(tables, market),
+        clearing_prices(tables, market),
+        latency(tables, _delays(manifest)),
+        tangle_picture(tables, manifest.get("weight_percent", {})),
     )
 
 

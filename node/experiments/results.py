@@ -158,3 +158,21 @@ def write_parquet(path: Path, table: Table) -> None:
     columns = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
     arrays = [pa.array(cells, kinds[kind]) for cells, kind in zip(columns, table.columns.values(), strict=True)]
     pq.write_table(pa.table(arrays, names=list(table.columns)), path, compression="zstd")
+
+
+def read_parquet(path: Path, name: str, columns: Mapping[str, str]) -> Table:
+    """The table that a Parquet file holds.
+
+    Errors: ``OSError``; ``ValueError`` when it is none, or lacks a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = Table(name, columns)
+    try:
+        found = pq.read_table(path, columns=list(columns))
+        cells = [found.column(column).to_pylist() for column in columns]
+    except (pa.ArrowException, KeyError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    table.rows = list(zip(*cells, strict=True))
+    return table

@@ -96,30 +96,24 @@ class Study(Section):
                 problems.append(FieldProblem(("sweep", name), "expected a list with at least one value"))
             twice = [place for place, value in enumerate(values) if value in values[:place]]
             problems += [FieldProblem(("sweep", name, place), f"{values[place]!r} stands twice") for place in twice]
+        given = f"expected one of {', '.join(self.values)}"
         for place, limit in enumerate(self.limits):
-            problems += [
-                FieldProblem(("limits", place, "when", name), found)
-                for name, condition in limit.when.items()
-                for found in self._problems_of(name, condition)
-            ]
+            unknown = [name for name in limit.when if name not in self.values]
+            problems += [FieldProblem(("limits", place, "when", name), f"is not given: {given}") for name in unknown]
         return problems
 
-    def _problems_of(self, name: str, condition: object) -> Iterator[str]:
-        """Why no value of the parameter can meet the condition."""
-        values = self.values.get(name)
-        if values is None:
-            yield f"no such parameter varies: expected one of {', '.join(self.values)}"
-            return
-        for part in condition if isinstance(condition, list) else [condition]:
-            if not any(meets(value, part) for value in values):
-                yield f"{part!r} holds for none of {', '.join(map(str, values))}"
+
+def compared(condition: object) -> tuple[Callable[[Any, Any], bool], float] | None:
+    """How a condition such as "> 31" compares; none when it names a value."""
+    comparison = _COMPARISON.fullmatch(condition) if isinstance(condition, str) else None
+    return None if comparison is None else (_OPERATORS[comparison[1]], float(comparison[2]))
 
 
 def meets(value: object, condition: object) -> bool:
     """Whether a value is the one that is asked for, or in the list, or compares so."""
     if isinstance(condition, list):
         return any(meets(value, part) for part in condition)
-    comparison = _COMPARISON.fullmatch(condition) if isinstance(condition, str) else None
+    comparison = compared(condition)
     if comparison is not None:
-        return isinstance(value, int | float) and _OPERATORS[comparison[1]](value, float(comparison[2]))
+        return isinstance(value, int | float) and comparison[0](value, comparison[1])
     return value == condition

@@ -28,7 +28,7 @@ from matplotlib.path import Path
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import SECOND, Instant
 from node.experiments.benefit import natural
-from node.experiments.drawing import STYLE, WIDTH, Drawing, empty_note, light, svg_of
+from node.experiments.drawing import STYLE, WIDTH, Drawing, empty_note, light
 from node.experiments.tables import Tables
 
 BLOCKS_WANTED = 40
@@ -114,7 +114,7 @@ def tangle_picture(tables: Tables, weight_percent: Mapping[str, int]) -> Drawing
         if anchor is None:
             figure = Figure(figsize=(WIDTH, 1.6))
             empty_note(figure.subplots(), "no anchor was confirmed")
-            return Drawing(name, caption, caption, svg_of(figure, name, caption))
+            return Drawing(name, caption, caption, figure)
         blocks = _blocks_between(tables, *anchor.window)
         cone = _future_cone(blocks, anchor.block)
         lanes = {issuer: lane for lane, issuer in enumerate(sorted({block.issuer for block in blocks}, key=natural))}
@@ -140,7 +140,7 @@ def tangle_picture(tables: Tables, weight_percent: Mapping[str, int]) -> Drawing
         f"A graph of {len(blocks)} blocks by {len(lanes)} issuers, of which {len(cone)} approve the anchor's block "
         f"directly or over others; accepted {issued[0]:.2f} s and confirmed {issued[1]:.2f} s after its issue."
     )
-    return Drawing(name, caption, alternative, svg_of(figure, name, alternative))
+    return Drawing(name, caption, alternative, figure)
 
 
 def _percent(weight_percent: Mapping[str, int], grade: str) -> str:

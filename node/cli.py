@@ -119,6 +119,12 @@ def check(configuration: Path, seed: int | None, overrides: tuple[str, ...], tra
 @click.option(
     "--frames/--no-frames", default=True, help="Whether messages to one node at one moment share a frame [yes]."
 )
+@click.option(
+    "--timers",
+    metavar="off|TIME",
+    help="How long a leader, and the signers of an anchor, have before others replace them, at first; it doubles. Take "
+    "more for machines on which a block takes longer: their leaders would be replaced for no reason [2s].",
+)
 @click.option("--crypto", metavar="model|real", help="Honest bytes without the maths, or the maths [model].")
 @click.option("--blocks", metavar="B", help="How many blocks are decided, one after another [10].")
 @click.option("--batch", metavar="B", help="Requests in a proposal [100].")

@@ -87,6 +87,17 @@ def _parse_positive(text: object) -> Microseconds:
     return duration
 
 
+def _parse_timeout(text: object) -> Microseconds | None:
+    try:
+        return None if text == "off" else _parse_positive(text)
+    except ValueError as error:
+        raise ValueError(f'expected "off", or {str(error).removeprefix("expected ")}') from None
+
+
+def _format_timeout(timeout: Microseconds | None) -> str:
+    return "off" if timeout is None else format_duration(timeout)
+
+
 def _parse_signed(text: object) -> Microseconds:
     if isinstance(text, str) and text.strip().startswith("-"):
         return -parse_duration(text.strip()[1:])
@@ -122,6 +133,7 @@ def parse_bandwidth(value: object) -> int | Literal["unlimited"]:
 Bandwidth = Annotated[int | Literal["unlimited"], BeforeValidator(parse_bandwidth)]
 Duration = Annotated[int, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
 Positive = Annotated[int, BeforeValidator(_parse_positive), PlainSerializer(format_duration, return_type=str)]
+Timeout = Annotated[int | None, BeforeValidator(_parse_timeout), PlainSerializer(_format_timeout, return_type=str)]
 SignedDuration = Annotated[int, BeforeValidator(_parse_signed), PlainSerializer(format_duration, return_type=str)]
 Price = Annotated[Decimal, BeforeValidator(_parse_price), PlainSerializer(str, return_type=str)]
 Name = Annotated[str, Field(pattern=_NAME)]
@@ -262,6 +274,12 @@ class ConsensusSection(Section):
     """Between two members publishing the same anchor: longer than proof of work and a block's way."""
     reattach_after: Positive = 20 * _UNITS["s"]
     recovery_timeout: Positive = 20 * _UNITS["s"]
+    view_timeout: Timeout = 2 * _UNITS["s"]
+    """How long a leader has for the first view before it is replaced, doubling up to a minute; "off": it never is, and a dead
+    leader is waited for until the index is given up, after ``recovery_timeout``.
+    """
+    attempt_timeout: Timeout = 2 * _UNITS["s"]
+    """How long the signers of an anchor have before others sign instead, likewise; "off": nobody does. Not with ``wasp``."""
     unconfirmed_anchors_max: int = Field(default=32, ge=1)
 
 

@@ -265,7 +265,8 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         """Line 1."""
         for opened in step.add(child):
             index = opened.log_index
-            consensus = Consensus((self.name, index), self.committee, self.me, *self._keys, self.parameters.protocol)
+            place, protocol, times = (self.name, index), self.parameters.protocol, self.parameters.times
+            consensus = Consensus(place, self.committee, self.me, *self._keys, protocol, times)
             for dropped in self.instances.open(index, consensus):
                 self._forget(step, dropped, now)
             instance = self.instances.find(index)

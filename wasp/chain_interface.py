@@ -14,6 +14,7 @@ from wasp.batch_policy import BatchPolicy, OldestFirst
 from wasp.chain_block import ChainBlock
 from wasp.committee_log import LogIndexUsed, RecoveryTimes
 from wasp.consensus.consensus_interface import BatchDecided, IndexSkipped
+from wasp.consensus.protocol_times import ProtocolTimes
 from wasp.core_contracts.blocklog import Receipt
 from wasp.mempool import RequestPooled, RequestRefused, SharingTimes, SubmitRequest
 from wasp.off_ledger_pool import PoolLimits
@@ -38,6 +39,8 @@ class ChainParameters(Frozen):
     instances_ahead_max: int = 2
     """Future log indices whose messages are held back: the next, and one more when votes come late."""
     protocol: str = "wasp"
+    times: ProtocolTimes = ProtocolTimes()
+    """Of the committee's protocol, and of its signature."""
     policy: BatchPolicy = OldestFirst()
     recovery: RecoveryTimes = RecoveryTimes()
     publication: PublicationTimes = PublicationTimes()

@@ -11,11 +11,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rejection import Rejected
-from node.configuration import ConfigurationError, FieldProblem, HardwareSection, NetworkSection, Section
+from node.configuration import ConfigurationError, FieldProblem, HardwareSection, NetworkSection, Section, Timeout
 from node.configuration_schema import problem_of
 from node.hardware import hardware_profile
 from node.simulated.conditions import Conditions, conditions, hardware_section, network_parameters, network_section
 from wasp.consensus.batch_proposal import REQUESTS_MAX
+from wasp.consensus.protocol_times import VIEW_TIMEOUT, ProtocolTimes
 from wasp.consensus.protocols import PROTOCOLS
 
 NODES_MAX = 256
@@ -42,6 +43,8 @@ class CommitteeOptions(Section):
     """Bytes of a request's parameters."""
     rate: float | None = Field(default=None, gt=0, le=RATE_MAX)
     """Requests per second that are offered to the whole committee; none: every proposal is full."""
+    timers: Timeout = VIEW_TIMEOUT
+    """How long a leader, and the signers of an anchor, have before others take their place, doubling; "off": for ever."""
     crypto: Literal["model", "real"] = "model"
     seed: int = Field(default=1, ge=0, lt=2**63)
     network: NetworkSection = network_section()
@@ -61,6 +64,11 @@ class CommitteeOptions(Section):
     def faulty_max(self) -> int:
         """How many faulty members the protocols survive: f."""
         return max_faulty(self.nodes)
+
+    @property
+    def times(self) -> ProtocolTimes:
+        """The timers of the protocol and of its signature."""
+        return ProtocolTimes(view_timeout=self.timers, attempt_timeout=self.timers)
 
     def conditions(self, folder: Path) -> Conditions:
         """What surrounds the nodes; files of one's own are looked for in the folder.

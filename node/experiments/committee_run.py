@@ -159,6 +159,7 @@ class _Setup:
             boot.meter.member_keys(self._keys[self._committee.index[me]]),
             stream(self._options.seed, "instance", me, log_index),
             self._options.protocol,
+            self._options.times,
         )
 
 

@@ -1,7 +1,7 @@
 """What came of one committee's run, as one JSON object, as rows, and as text.
 
 Keys: ``digest`` (of all the others but those of the last line); ``protocol``, ``nodes``, ``faulty_max`` (f), ``silent``,
-``blocks``, ``batch``, ``payload``, ``rate``, ``crypto``, ``seed``, ``network``, ``hardware``: what was asked for;
+``blocks``, ``batch``, ``payload``, ``rate``, ``timers``, ``crypto``, ``seed``, ``network``, ``hardware``: what was asked for;
 ``blocks_decided``, ``blocks_anchored``: by at least one node; ``decided_us``, ``anchored_us``: one {node: microseconds} per
 block, from the block's first proposal to the decision, from the beginning of the index to the signed anchor; ``phases_us``:
 minimum, percentiles and maximum over blocks and nodes; ``requests``: the same of an offered load, from the moment at which

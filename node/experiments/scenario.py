@@ -59,6 +59,7 @@ from wasp.chain_block import ChainBlock, state_metadata_of
 from wasp.chain_interface import ChainBlockExecutionNeeded, ChainParameters
 from wasp.committee import Committee
 from wasp.committee_log import RecoveryTimes
+from wasp.consensus.protocol_times import ProtocolTimes
 from wasp.core_contracts.accounts import total_of
 from wasp.core_contracts.governance import GOVERNANCE
 from wasp.publishing import PublicationTimes
@@ -317,6 +318,7 @@ class Scenario:
             batch_delay=section.batch_delay,
             gather_delay=section.gather_delay,
             protocol=section.protocol,
+            times=ProtocolTimes(section.view_timeout, section.attempt_timeout),
             recovery=RecoveryTimes(
                 section.recovery_timeout, max(section.recovery_timeout, RecoveryTimes().timeout_max)
             ),

@@ -55,7 +55,8 @@ class DealtCommittee:
     def consensus(self, me: NodeId, log_index: int = 1, protocol: str = "wasp") -> Consensus:
         """A member's part in one log index."""
         place, path = self.membership(me, log_index), (CHAIN, log_index)
-        return Consensus(path, self.committee, me, place.signer, place.verifier, place.keys, place.rng, protocol)
+        keys, rng, times = place.keys, place.rng, place.times
+        return Consensus(path, self.committee, me, place.signer, place.verifier, keys, rng, protocol, times)
 
     def each(self, make: Callable[[Membership], Any]) -> dict[NodeId, Any]:
         """One automaton per member."""

@@ -30,6 +30,7 @@ from wasp.consensus.distributed_key import (
     key_thresholds,
 )
 from wasp.consensus.pbft import Pbft, PbftMessage
+from wasp.consensus.protocol_times import ProtocolTimes
 
 D: Duration = 1_000
 """The longest delay that the ceremony counts on."""
@@ -141,7 +142,8 @@ def member(
 ) -> DistributedKey:
     """A member's part in the ceremony; they agree by PBFT, which needs no keys but the signers'."""
     no_keys: Any = None
-    agreement = Pbft(msgspec.structs.replace(dealt.membership(me), keys=no_keys), VIEW_TIMEOUT)
+    place = msgspec.structs.replace(dealt.membership(me), keys=no_keys, times=ProtocolTimes(VIEW_TIMEOUT))
+    agreement = Pbft(place)
     rng = stream(seed, "ceremony", me)
     return kind(PATH, dealt.committee, me, key_thresholds(dealt.committee), D, agreement, rng)
 

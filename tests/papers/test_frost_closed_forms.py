@@ -22,7 +22,7 @@ from tests.harness.signature_checks import FROST_CODEC, SigningCommittee, unresp
 from tests.harness.virtual_network import TimedNetwork
 from wasp.consensus.anchor_signature import MessageSigned
 from wasp.consensus.byzantine import silent
-from wasp.consensus.frost_signature import ATTEMPT_TIMEOUT
+from wasp.consensus.protocol_times import ATTEMPT_TIMEOUT
 
 D = 25_000
 T = ATTEMPT_TIMEOUT

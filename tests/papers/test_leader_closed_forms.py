@@ -25,8 +25,9 @@ from tests.harness.leader_checks import CODECS
 from tests.harness.virtual_network import TimedNetwork
 from wasp.consensus.byzantine import Lying, silent
 from wasp.consensus.committee_protocol import ProposalsDecided, Propose
-from wasp.consensus.leadership import VIEW_TIMEOUT, LeaderProtocol
+from wasp.consensus.leadership import LeaderProtocol
 from wasp.consensus.pbft import Pbft
+from wasp.consensus.protocol_times import VIEW_TIMEOUT
 from wasp.consensus.sequencer import Sequencer
 from wasp.consensus.tendermint import Tendermint
 

@@ -5,6 +5,7 @@ from ledger.kernel.rng import stream
 from wasp.committee import Committee
 from wasp.committee_log import NextIndexVote
 from wasp.consensus.consensus import Consensus
+from wasp.consensus.protocol_times import ProtocolTimes
 from wasp.instances import Instances
 
 MESSAGE = NextIndexVote(1, "done")
@@ -18,7 +19,8 @@ def window(n=4, kept=3, ahead_max=2, used=0):
     key = deal_member_keys("model", 0, "mg1", n, committee.f)[0]
 
     def consensus(index):
-        return Consensus(("mg1", index), committee, ME, signers[0], ModelVerifier(), key, stream(0, "instance", index))
+        rng = stream(0, "instance", index)
+        return Consensus(("mg1", index), committee, ME, signers[0], ModelVerifier(), key, rng, "wasp", ProtocolTimes())
 
     return Instances(committee, kept, ahead_max, used), consensus
 

@@ -26,9 +26,9 @@ from typing import Any, ClassVar, NamedTuple
 from ledger.kernel.automaton import NOTHING, Envelope, Fault, NodeId, Path, Step, StepBuilder
 from ledger.kernel.encoding import Digest, Natural, Value
 from ledger.kernel.identity import Signature
-from ledger.kernel.instant import Duration, Instant
+from ledger.kernel.instant import Instant
 from wasp.consensus.committee_protocol import Membership, ProtocolOutput
-from wasp.consensus.leadership import VIEW_TIMEOUT, VIEWS_AHEAD_MAX
+from wasp.consensus.leadership import VIEWS_AHEAD_MAX
 from wasp.consensus.proposal_list import ProposalList
 from wasp.consensus.view_change import ViewChange, ViewChangeMark
 from wasp.consensus.views import KnownView, ViewProtocol
@@ -81,8 +81,8 @@ class CertifiedPhases(ViewProtocol[_View]):
 
     phases: ClassVar[tuple[Phase, ...]]
 
-    def __init__(self, membership: Membership, view_timeout: Duration = VIEW_TIMEOUT) -> None:
-        super().__init__(membership, view_timeout)
+    def __init__(self, membership: Membership) -> None:
+        super().__init__(membership)
         self._certificate_quorum = membership.committee.intersecting
         self._places: dict[Any, int] = {phase.message: place for place, phase in enumerate(self.phases)}
 

@@ -17,6 +17,7 @@ from ledger.kernel.identity import Signer, Verifier
 from ledger.kernel.rng import Stream
 from ledger.kernel.threshold import MemberKeys
 from wasp.committee import Committee
+from wasp.consensus.protocol_times import ProtocolTimes
 
 
 class Propose(Frozen):
@@ -49,6 +50,7 @@ class Membership(Frozen):
     keys: MemberKeys
     rng: Stream
     """Of this instance: for secrets of its own."""
+    times: ProtocolTimes = ProtocolTimes()
 
 
 class CommitteeProtocol(Automaton[Propose, Any, ProtocolOutput]):

@@ -73,6 +73,7 @@ from wasp.consensus.consensus_interface import (
     RequestsNeeded,
     SuccessorKnown,
 )
+from wasp.consensus.protocol_times import ProtocolTimes
 from wasp.consensus.protocols import PROTOCOLS, SIGNATURES, AnchorSignatureMessage, ProtocolMessage
 from wasp.request import Request
 from wasp.signed_anchor import anchor_transaction, is_signed_anchor
@@ -99,12 +100,13 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         verifier: Verifier,
         keys: MemberKeys,
         rng: Stream,
-        protocol: str = "wasp",
+        protocol: str,
+        times: ProtocolTimes,
     ) -> None:
         self._log_index = path[1]
         self._committee = committee
         self._verifier = verifier
-        membership = Membership(path, committee, me, signer, verifier, keys, rng)
+        membership = Membership(path, committee, me, signer, verifier, keys, rng, times)
         self.protocol = PROTOCOLS[protocol](membership)
         self.signature = SIGNATURES[protocol](membership)
         self._entropy_path: Path = (*path, "entropy")

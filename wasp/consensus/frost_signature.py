@@ -10,7 +10,7 @@ n - f members sign together; a share fits one list of their commitments to nonce
 3. on the shares of all signers of a session: combine; a signature that verifies is the output
 4. if it does not verify, the shares are checked one by one, and whose share is bad is a culprit
 5. attempt 0 gives way to attempt 1 at once when it has too few signers, or one of them gives a bad share, no share, or one of
-   another digest; any attempt k gives way to k + 1 after ``attempt_timeout`` * 2^k, or ``ATTEMPT_TIMEOUT_MAX``
+   another digest; any attempt k gives way to k + 1 when its timeout is over (``protocol_times``)
 6. whoever begins an attempt k >= 1 multicasts ``NextAttempt(k, offer)``; f + 1 members in k or later pull others along
 7. the coordinator of attempt k, member (log index + k) mod n, as soon as n - f members that are no culprits have offers for k
    that are not used: multicast ``SigningSession(k, s, commitments)``, s = 0, 1, ..., f; offers for attempt 1 come with
@@ -43,7 +43,7 @@ from typing import TypeAlias
 from ledger.kernel.automaton import NOTHING, Envelope, Fault, NodeId, Path, Step, StepBuilder
 from ledger.kernel.encoding import Digest, Value
 from ledger.kernel.identity import Signature
-from ledger.kernel.instant import SECOND, Duration, Instant
+from ledger.kernel.instant import Instant
 from ledger.kernel.threshold import NoncePair
 from wasp.consensus.anchor_signature import (
     AnchorSignature,
@@ -68,11 +68,6 @@ from wasp.consensus.signing_session import (
     SigningTurns,
 )
 
-ATTEMPT_TIMEOUT: Duration = 2 * SECOND
-"""The time of attempt 0: more than a delay of the slowest network, and the differences in when members have the digest."""
-ATTEMPT_TIMEOUT_MAX: Duration = 60 * SECOND
-"""Timeouts double up to this: f silent coordinators in a row would be waited for for ever."""
-
 FIRST: Place = (0, 0)
 """The one session of attempt 0, which nobody coordinates."""
 
@@ -82,7 +77,7 @@ _Builder: TypeAlias = StepBuilder[SignatureOutput]
 class FrostSignature(AnchorSignature):
     """One member's part in one signature."""
 
-    def __init__(self, membership: Membership, attempt_timeout: Duration = ATTEMPT_TIMEOUT) -> None:
+    def __init__(self, membership: Membership) -> None:
         log_index = membership.path[-1]
         assert isinstance(log_index, int)
         committee = membership.committee
@@ -92,7 +87,7 @@ class FrostSignature(AnchorSignature):
         self._key = membership.keys.signing
         self._verifier = membership.verifier
         self._rng = membership.rng
-        self._attempt_timeout = attempt_timeout
+        self._times = membership.times
         self._join_quorum = committee.some_correct
         self._turns = SigningTurns(committee, log_index, self._key)
         self._nonces: NoncePair | None = None
@@ -167,7 +162,8 @@ class FrostSignature(AnchorSignature):
     def _handle_sign_message(self, step: _Builder, input: SignMessage, now: Instant) -> None:
         """Line 2, and the lines after it for what came before."""
         assert self._digest is None and self._nonces is not None, "an instance is prepared, and signs one message"
-        self._digest, self._deadline = input.digest, now + self._timeout
+        self._digest = input.digest
+        self._start_timer(now)
         prepared, self._nonces = self._nonces, self._key.make_nonces(self._rng)
         commitments, share = self._turns.first_list(input.preparations), None
         if commitments is not None:
@@ -230,7 +226,7 @@ class FrostSignature(AnchorSignature):
         """Lines 5 and 6."""
         assert self._nonces is not None
         self._attempt, self._opened = attempt, 0
-        self._deadline = now + self._timeout if attempt < self._turns.attempts_max else None
+        self._start_timer(now)
         for place in [place for place in self._sessions if 0 < place[0] < attempt]:
             del self._sessions[place]
         self._multicast(step, NextAttempt(attempt, self._nonces.commitment))
@@ -378,9 +374,10 @@ class FrostSignature(AnchorSignature):
         self._told |= bit
         return Step(messages=(Envelope((member,), self._path, CommitteeSignature(signature)),))
 
-    @property
-    def _timeout(self) -> Duration:
-        return min(self._attempt_timeout << self._attempt, ATTEMPT_TIMEOUT_MAX)
+    def _start_timer(self, now: Instant) -> None:
+        """Of the present attempt; the last one has none, and none has one when these timers are off."""
+        timeout = self._times.timeout_of_attempt(self._attempt) if self._attempt < self._turns.attempts_max else None
+        self._deadline = None if timeout is None else now + timeout
 
     def _is_kept(self, attempt: int) -> bool:
         """Sessions of the present attempt and of the next one are kept; who misses others asks for the signature later."""

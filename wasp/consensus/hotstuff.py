@@ -31,10 +31,10 @@ from typing import Any, TypeAlias
 
 from ledger.kernel.automaton import Envelope, NodeId, Path, Step, StepBuilder
 from ledger.kernel.encoding import Natural, Value
-from ledger.kernel.instant import Duration, Instant
+from ledger.kernel.instant import Instant
 from wasp.consensus.certified_phases import Certified, CertifiedPhases, Phase, ViewProposal, later
 from wasp.consensus.committee_protocol import Membership, ProtocolOutput
-from wasp.consensus.leadership import VIEW_TIMEOUT, Decision, LeadershipMessage
+from wasp.consensus.leadership import Decision, LeadershipMessage
 from wasp.consensus.proposal_list import ProposalList
 from wasp.consensus.view_change import ViewChange, ViewChangeMark
 from wasp.consensus.vote import Certificate, Vote
@@ -87,8 +87,8 @@ class HotStuff(CertifiedPhases):
     phases = (Phase(PrepareVote, Prepared), Phase(PreCommitVote, PreCommitted), Phase(CommitVote, Decision))
     decisive = CommitVote
 
-    def __init__(self, membership: Membership, view_timeout: Duration = VIEW_TIMEOUT) -> None:
-        super().__init__(membership, view_timeout)
+    def __init__(self, membership: Membership) -> None:
+        super().__init__(membership)
         self._locked: Certificate | None = None
 
     @property

@@ -6,7 +6,7 @@ The leader of view v in log index L is member (L + v) mod n.
 
 1. on the own proposal: sign it, send it to the leader; the view's timer starts
 2. leader, on proposals of n - f members, the own among them: ``_lead``: the protocol multicasts the list
-3. leader, with proposals of f + 1 but not of n - f members after ``PATIENCE``: multicast ``ProposalsWanted`` with proof
+3. leader, with proposals of f + 1 but not of n - f members after its ``patience``: multicast ``ProposalsWanted`` with proof
 4. on proof that f + 1 others have proposed (line 3, a list, votes): tell the owner, who then proposes as well
 5. when a view's timer expires: ``_handle_expiry``: the protocol goes to the next view, and ``_offer``s the own proposal there
 6. on a decision: output the list; ask for it, if it is not known, until somebody sends it
@@ -26,7 +26,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from ledger.kernel.automaton import Envelope, Fault, NodeId, Step, StepBuilder
 from ledger.kernel.encoding import FRAME_SIZE_MAX, Digest, Value, digest_of_bytes
-from ledger.kernel.instant import MILLISECOND, MINUTE, SECOND, Duration, Instant
+from ledger.kernel.instant import Instant
 from wasp.consensus.committee_protocol import (
     CommitteeProtocol,
     Membership,
@@ -40,16 +40,8 @@ from wasp.consensus.reliable_broadcast import PAYLOAD_SIZE_MAX
 from wasp.consensus.vote import Certificate, Kind, Notary
 from wasp.questions import Questions
 
-VIEW_TIMEOUT: Duration = 2 * SECOND
-"""Of the first view: three delays around the world, and the proposals before them, take less than one second."""
-VIEW_TIMEOUT_MAX: Duration = MINUTE
-"""A view's timeout doubles from view to view up to this: no network that works at all is slower."""
-PATIENCE: Duration = 50 * MILLISECOND
-"""A leader's, for proposals that are on their way: as long as delays within a continent differ."""
 VIEWS_AHEAD_MAX = 32
 """What is about later views is dropped: who is so far ahead has waited for half an hour, and this instance is given up."""
-LIST_RETRY: Duration = 500 * MILLISECOND
-"""Between questions for a list: longer than an answer takes."""
 LIST_FAN_OUT = 2
 """Members asked at a time for a list, which is large: one of two drawn by chance mostly has it."""
 
@@ -86,7 +78,7 @@ class LeaderProtocol(CommitteeProtocol):
     decisive: ClassVar[Kind | None] = None
     """The kind of vote of which an intersecting quorum decides, in protocols that show a ``Decision`` to others."""
 
-    def __init__(self, membership: Membership, view_timeout: Duration = VIEW_TIMEOUT) -> None:
+    def __init__(self, membership: Membership) -> None:
         committee = membership.committee
         self._path = (*membership.path, self.name)
         self._committee = committee
@@ -94,7 +86,7 @@ class LeaderProtocol(CommitteeProtocol):
         self._log_index = int(membership.path[-1])
         self._me = committee.index[membership.me]
         self._payload_size_max = min(PAYLOAD_SIZE_MAX, FRAME_SIZE_MAX // committee.waiting - 256)
-        self._view_timeout = view_timeout
+        self._times = membership.times
         self._notary = Notary(membership, self._path)
         self._gathering = Gathering(self._notary, committee, self._payload_size_max)
         self._want_quorum = committee.some_correct
@@ -108,7 +100,7 @@ class LeaderProtocol(CommitteeProtocol):
         self._lists_sent: set[tuple[NodeId, Digest]] = set()
         self._missing: Digest | None = None
         others = [member for member in committee.members if member != membership.me]
-        self._questions = Questions(others, LIST_RETRY, LIST_FAN_OUT, membership.rng)
+        self._questions = Questions(others, membership.times.list_retry, LIST_FAN_OUT, membership.rng)
         self._decision: Digest | None = None
         self._proof: Value | None = None
         self._behind: dict[NodeId, int] = {}
@@ -153,10 +145,6 @@ class LeaderProtocol(CommitteeProtocol):
     def leader_of(self, view: int) -> NodeId:
         """Who leads a view."""
         return self._members[(self._log_index + view) % len(self._members)]
-
-    def timeout_of(self, view: int) -> Duration:
-        """How long a view may take."""
-        return min(self._view_timeout << min(view, 32), VIEW_TIMEOUT_MAX)
 
     def handle_input(self, input: Propose, now: Instant) -> Step[ProtocolOutput]:
         """Line 1."""
@@ -235,7 +223,7 @@ class LeaderProtocol(CommitteeProtocol):
             return
         heard = self._gathering.heard
         if len(heard) >= self._want_quorum and self._wanted_in < self.view:
-            self._timers.setdefault("patience", now + PATIENCE)
+            self._timers.setdefault("patience", now + self._times.patience)
         if self._gathering.is_enough_for(self._me):
             self._timers.pop("patience", None)
             self._wanted_in = self.view
@@ -366,6 +354,12 @@ class LeaderProtocol(CommitteeProtocol):
             return False
         self._blame(step, sender, "view_out_of_bounds", f"view {view}, at most {self.view + VIEWS_AHEAD_MAX} expected")
         return True
+
+    def _start_timer(self, name: str, now: Instant, halves: int = 2) -> None:
+        """One of the present view, in halves of the view's timeout; none when these timers are off."""
+        timeout = self._times.timeout_of_view(self.view)
+        if timeout is not None:
+            self._timers[name] = now + halves * timeout // 2
 
     def _multicast(self, step: StepBuilder[ProtocolOutput], message: Value) -> None:
         step.messages.append(Envelope(self._members, self._path, message))

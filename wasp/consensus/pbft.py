@@ -32,9 +32,9 @@ from typing import Any, TypeAlias
 from ledger.kernel.automaton import NOTHING, Fault, NodeId, Path, Step, StepBuilder
 from ledger.kernel.encoding import Digest, Natural, Value
 from ledger.kernel.identity import Signature
-from ledger.kernel.instant import Duration, Instant
+from ledger.kernel.instant import Instant
 from wasp.consensus.committee_protocol import Membership, ProtocolOutput
-from wasp.consensus.leadership import VIEW_TIMEOUT, VIEWS_AHEAD_MAX, Decision, LeadershipMessage
+from wasp.consensus.leadership import VIEWS_AHEAD_MAX, Decision, LeadershipMessage
 from wasp.consensus.proposal_list import ProposalList
 from wasp.consensus.view_change import ViewChange, ViewChangeMark
 from wasp.consensus.views import KnownView, ViewProtocol
@@ -93,8 +93,8 @@ class Pbft(ViewProtocol[_View]):
     decisive = Commit
     claimed = Prepare
 
-    def __init__(self, membership: Membership, view_timeout: Duration = VIEW_TIMEOUT) -> None:
-        super().__init__(membership, view_timeout)
+    def __init__(self, membership: Membership) -> None:
+        super().__init__(membership)
         self._prepare_quorum = membership.committee.intersecting
 
     @property

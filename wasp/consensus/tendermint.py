@@ -33,9 +33,9 @@ from typing import Any, Literal, TypeAlias
 
 from ledger.kernel.automaton import NOTHING, Fault, NodeId, Path, Step, StepBuilder
 from ledger.kernel.encoding import Digest, Value
-from ledger.kernel.instant import Duration, Instant
+from ledger.kernel.instant import Instant
 from wasp.consensus.committee_protocol import Membership, ProtocolOutput
-from wasp.consensus.leadership import VIEW_TIMEOUT, VIEWS_AHEAD_MAX, Decision, LeaderProtocol, LeadershipMessage
+from wasp.consensus.leadership import VIEWS_AHEAD_MAX, Decision, LeaderProtocol, LeadershipMessage
 from wasp.consensus.proposal_list import ProposalList
 from wasp.consensus.vote import NO_VALUE, Ballot, Certificate, Notary, Vote
 
@@ -83,8 +83,8 @@ class Tendermint(LeaderProtocol):
     name = "tendermint"
     decisive = Precommit
 
-    def __init__(self, membership: Membership, view_timeout: Duration = VIEW_TIMEOUT) -> None:
-        super().__init__(membership, view_timeout)
+    def __init__(self, membership: Membership) -> None:
+        super().__init__(membership)
         committee = membership.committee
         self._polka_quorum = committee.intersecting
         self._any_quorum = committee.intersecting
@@ -170,7 +170,7 @@ class Tendermint(LeaderProtocol):
     def _handle_proposed(self, step: StepBuilder[ProtocolOutput], now: Instant) -> None:
         """Line 21 in round 0, which nobody times who waits for work."""
         if self._stage == "propose" and "propose" not in self._timers:
-            self._timers["propose"] = now + self.timeout_of(self.view)
+            self._start_timer("propose", now)
 
     def _start_round(self, step: StepBuilder[ProtocolOutput], number: int, now: Instant) -> None:
         """Lines 11 to 21."""
@@ -179,7 +179,7 @@ class Tendermint(LeaderProtocol):
             del self._rounds[old]
         for name in ("propose", "prevote", "precommit", "round", "patience"):
             self._timers.pop(name, None)
-        self._timers["propose"] = now + self.timeout_of(number)
+        self._start_timer("propose", now)
         self._offer(step, number)
         self._gather(step, now)
 
@@ -232,13 +232,13 @@ class Tendermint(LeaderProtocol):
         """Lines 22 to 48 for the present round, as far as they carry."""
         if self.decided:
             return
-        round, timeout = self._at(self.view), self.timeout_of(self.view)
+        round = self._at(self.view)
         proposal, prevotes, precommits = round.proposal, round.prevotes, round.precommits
         if self._stage == "propose" and proposal is not None:
             self._prevote(step, proposal.vote.digest if self._may_accept(proposal) else NO_VALUE)
         if self._stage == "prevote" and prevotes.total >= self._any_quorum and "prevote" not in round.timed:
             round.timed.add("prevote")
-            self._timers["prevote"] = now + timeout // 2
+            self._start_timer("prevote", now, halves=1)
         if self._stage != "propose" and proposal is not None and not round.polka:
             polka = prevotes.certificate(proposal.vote.digest)
             if polka is not None:
@@ -251,10 +251,10 @@ class Tendermint(LeaderProtocol):
             self._precommit(step, NO_VALUE)
         if precommits.total >= self._any_quorum and "precommit" not in round.timed:
             round.timed.add("precommit")
-            self._timers["precommit"] = now + timeout // 2
+            self._start_timer("precommit", now, halves=1)
         if self._stage != "propose" and prevotes.total >= self._company_quorum and "round" not in round.timed:
             round.timed.add("round")
-            self._timers["round"] = now + 2 * timeout
+            self._start_timer("round", now, halves=4)
         if precommits.count(NO_VALUE) >= self._decision_quorum:
             self._start_round(step, self.view + 1, now)
             self._advance(step, now)

@@ -18,9 +18,9 @@ from abc import abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ledger.kernel.automaton import NodeId, Step, StepBuilder
-from ledger.kernel.instant import Duration, Instant
+from ledger.kernel.instant import Instant
 from wasp.consensus.committee_protocol import Membership, ProtocolOutput
-from wasp.consensus.leadership import VIEW_TIMEOUT, VIEWS_AHEAD_MAX, LeaderProtocol
+from wasp.consensus.leadership import VIEWS_AHEAD_MAX, LeaderProtocol
 from wasp.consensus.proposal_list import ProposalList
 from wasp.consensus.view_change import ViewChange, ViewChangeMark, ViewChanges
 from wasp.consensus.vote import Certificate, Kind
@@ -45,8 +45,8 @@ class ViewProtocol(LeaderProtocol, Generic[AnyView]):
     claimed: ClassVar[Kind]
     """The kind of vote whose certificates are claimed in view changes."""
 
-    def __init__(self, membership: Membership, view_timeout: Duration = VIEW_TIMEOUT) -> None:
-        super().__init__(membership, view_timeout)
+    def __init__(self, membership: Membership) -> None:
+        super().__init__(membership)
         self._views: dict[int, AnyView] = {}
         self._changes = ViewChanges(self._notary, membership.committee, self.claimed)
         self._prepared: Certificate | None = None
@@ -90,7 +90,7 @@ class ViewProtocol(LeaderProtocol, Generic[AnyView]):
         if self._own is None or self.decided or "view" in self._timers:
             return
         if self._at(self.view).begun:
-            self._timers["view"] = now + self.timeout_of(self.view)
+            self._start_timer("view", now)
 
     def _enter(self, view: int) -> None:
         """Be in a view, and forget what is of no use any more."""

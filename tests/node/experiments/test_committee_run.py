@@ -22,11 +22,11 @@ from wasp.consensus.protocols import PROTOCOLS
 
 D = 25_000
 KEYS = {
-    "digest", "protocol", "nodes", "faulty_max", "silent", "blocks", "batch", "payload", "rate", "crypto", "seed", "network",
-    "hardware", "blocks_decided", "blocks_anchored", "decided_us", "anchored_us", "phases_us", "requests", "rounds",
-    "agreement_rounds", "messages_per_block", "bytes_per_block", "frames_per_block", "messages_by_kind", "messages_by_leaf",
-    "requests_decided", "requests_per_second", "simulated_us", "faults", "violations", "stalled", "events", "transcript",
-    "events_per_cpu_second", "cpu_seconds", "peak_memory_bytes",
+    "digest", "protocol", "nodes", "faulty_max", "silent", "blocks", "batch", "payload", "rate", "timers", "crypto", "seed",
+    "network", "hardware", "blocks_decided", "blocks_anchored", "decided_us", "anchored_us", "phases_us", "requests",
+    "rounds", "agreement_rounds", "messages_per_block", "bytes_per_block", "frames_per_block", "messages_by_kind",
+    "messages_by_leaf", "requests_decided", "requests_per_second", "simulated_us", "faults", "violations", "stalled",
+    "events", "transcript", "events_per_cpu_second", "cpu_seconds", "peak_memory_bytes",
 }  # fmt: skip
 JITTER = network_section("25ms", "10ms")
 SHORT = {"blocks": 2, "batch": 3}

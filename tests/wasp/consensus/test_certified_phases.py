@@ -17,8 +17,9 @@ from wasp.consensus.certified_phases import CertifiedPhases, ViewProposal, later
 from wasp.consensus.committee_protocol import ProposalsDecided, ProposalsSeen
 from wasp.consensus.hotstuff import HotStuff, Prepared, PrepareVote, Wish
 from wasp.consensus.jolteon import FirstCertified, FirstVote, Jolteon, SecondVote
-from wasp.consensus.leadership import VIEW_TIMEOUT, VIEWS_AHEAD_MAX, Decision, ListWanted
+from wasp.consensus.leadership import VIEWS_AHEAD_MAX, Decision, ListWanted
 from wasp.consensus.pbft import Prepare
+from wasp.consensus.protocol_times import VIEW_TIMEOUT
 from wasp.consensus.view_change import ViewChange
 from wasp.consensus.vote import Certificate, Vote
 

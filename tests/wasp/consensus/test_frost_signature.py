@@ -19,7 +19,8 @@ from tests.harness.signature_checks import (
 )
 from wasp.consensus.anchor_signature import MessageSigned, PrepareSignature, SignaturePrepared, SignMessage
 from wasp.consensus.common_coin import CoinShare
-from wasp.consensus.frost_signature import ATTEMPT_TIMEOUT, ATTEMPT_TIMEOUT_MAX, FrostSignature
+from wasp.consensus.frost_signature import FrostSignature
+from wasp.consensus.protocol_times import ATTEMPT_TIMEOUT, TIMEOUT_MAX
 from wasp.consensus.signing_session import (
     CommitmentList,
     CommitteeSignature,
@@ -376,7 +377,7 @@ def test_attempts_last_twice_as_long_each_up_to_a_limit_and_end():
         now = node.deadline
         [announced, *_] = messages(node.handle_timer(now))
         assert announced.attempt == len(waits)
-    assert waits == [min(ATTEMPT_TIMEOUT * 2**attempt, ATTEMPT_TIMEOUT_MAX) for attempt in range(10)]
+    assert waits == [min(ATTEMPT_TIMEOUT * 2**attempt, TIMEOUT_MAX) for attempt in range(10)]
 
 
 def test_attempts_beyond_the_last_are_faults():

@@ -18,9 +18,6 @@ from tests.harness.leader_scripts import A_LIST, ANOTHER, SCRIPTS, Script
 from tests.harness.virtual_network import OldestFirst, Pending, RandomOrder, VirtualNetwork
 from wasp.consensus.committee_protocol import ProposalsDecided, ProposalsSeen, Propose
 from wasp.consensus.leadership import (
-    LIST_RETRY,
-    PATIENCE,
-    VIEW_TIMEOUT,
     VIEWS_AHEAD_MAX,
     Decision,
     LeaderProtocol,
@@ -29,6 +26,7 @@ from wasp.consensus.leadership import (
 )
 from wasp.consensus.pbft import Commit, NewView, Pbft, Prepare, PrePrepare
 from wasp.consensus.proposal_list import ProposalList, SignedProposal
+from wasp.consensus.protocol_times import LIST_RETRY, PATIENCE, VIEW_TIMEOUT
 from wasp.consensus.sequencer import Sequenced, Sequencer
 from wasp.consensus.tendermint import Precommit, Prevote, RoundProposal, Tendermint
 from wasp.consensus.view_change import ViewChange, ViewChangeMark, claim_of

@@ -21,13 +21,13 @@ def conspiracy_network(
     """A committee whose first leaders, or any members, are in league: as many as it survives, or more."""
     count = dealt.committee.f + beyond
     faulty = dealt.members[1 : 1 + count]
-    if seed % 3 == 0:
+    if seed % 6 == 0:
         faulty = tuple(stream(seed, "faulty").sample(list(dealt.members), count))
     conspiracy = Conspiracy(protocol, [dealt.membership(me) for me in faulty], stream(seed, "conspiracy"))
     nodes: dict[NodeId, Any] = dealt.each(protocol)
     nodes.update({me: Conspirator(me, conspiracy) for me in faulty})
 
-    orders = Starving(seed, lambda item: item.sender in conspiracy.told) if seed % 2 else adversary(dealt.members, seed)
+    orders = Starving(seed, lambda item: item.sender in conspiracy.told) if seed % 4 else adversary(dealt.members, seed)
     network = HastyNetwork(seed, nodes, CODECS[protocol], orders, faulty)
     for me in dealt.members:
         network.give(me, Propose(me.encode()))

@@ -170,11 +170,14 @@ class Conspirator(Automaton[Any, Any, Any]):
         if not us.leads(self._member, view) or view in us.sparing or len(known) < us.committee.waiting:
             return
         marks = us.low_marks(view) if view and us.protocol is not HotStuff else ()
-        if marks and len(marks) < us.committee.waiting:
+        if marks and (
+            len(marks) < us.committee.waiting
+            or (highest_claim(marks).prepared_in is not None and self._rng.random() < 0.7)
+        ):
             return
         audience = self._rng.sample([me for me in us.correct if me not in us.told], len(us.correct) - len(us.told))
-        cut = len(audience) // 2 if self._rng.random() < 0.5 and not us.told else 0
-        us.sparing[view] = self._rng.random() < 0.8 and not cut and not us.told
+        cut = len(audience) // 2 if self._rng.random() < 0.35 and not us.told else 0
+        us.sparing[view] = not cut and not us.told and self._rng.random() < 0.9
         true = us.committee.members[self._member].encode()
         for members, payload in ((audience[:cut], true), (audience[cut:], forged(true))):
             if members:
@@ -209,7 +212,8 @@ class Conspirator(Automaton[Any, Any, Any]):
             needed = quorum - len(us.notaries)
             if kind is us.protocol.decisive:
                 needed = 1
-            elif kind is self._kinds[-2] and needed > 1 and self._rng.random() < 0.5:
+                audience = [us.committee.members[place] for place in us.votes[kind, view, digest]]
+            elif kind is self._kinds[-2] and needed > 1 and self._rng.random() < 0.4:
                 needed -= 1
             audience = self._rng.sample(audience, min(needed, len(audience)))
         if kind is us.protocol.decisive:

@@ -172,7 +172,7 @@ class CertifiedPhases(ViewProtocol[_View]):
         else:
             view.proposal = message
             if prepared is not None:
-                self._remember(0, prepared)
+                self._learn(step, 0, prepared, now)
             self._accept_list(step, message.proposals, now)
             if message.marks and not self.decided:
                 if number > self.view:
@@ -210,17 +210,25 @@ class CertifiedPhases(ViewProtocol[_View]):
         if not self._notary.is_certified(self.phases[place].vote, certificate, self._certificate_quorum):
             self._blame(step, sender, "bad_certificate", type(message).__name__)
             return
+        self._learn(step, place, certificate, now)
+        self._vote(step, place + 1, number, certificate.digest)
+
+    def _learn(self, step: StepBuilder[ProtocolOutput], place: int, certificate: Certificate, now: Instant) -> None:
+        """Line 4: the certificate is good, and a quorum was in its view."""
+        if self.decided:
+            return
         self._remember(place, certificate)
-        if number > self.view:
-            self._enter(number)
-        if number == self.view:
-            self._begin(step, number, now)
-            self._vote(step, place + 1, number, certificate.digest)
+        if certificate.view > self.view:
+            self._enter(certificate.view)
+        if certificate.view == self.view:
+            self._begin(step, certificate.view, now)
 
     def _vote(self, step: StepBuilder[ProtocolOutput], place: int, number: int, digest: Digest) -> None:
         """Lines 2 and 4."""
+        if number != self.view or self.decided:
+            return
         view = self._at(number)
-        if number == self.view and view.voted < place and not self.decided:
+        if view.voted < place:
             view.voted = place
             vote = self._notary.vote(self.phases[place].vote, number, digest)
             step.messages.append(Envelope((self.leader_of(number),), self._path, vote))

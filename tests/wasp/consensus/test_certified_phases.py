@@ -354,6 +354,16 @@ def test_a_proposal_that_comes_before_its_view_is_kept_by_hotstuff_until_the_mem
     assert member.votes == [member.vote(0, PrepareVote, 1, proposals.digest)]
 
 
+def test_a_certificate_in_a_proposal_takes_a_member_of_hotstuff_to_its_view_and_no_further():
+    member = PhaseScript(HotStuff, 4, 0)
+    proposals = member.good_list()
+    prepared = member.certificate(PrepareVote, 1, proposals.digest, range(3))
+    member.tell(1, member.view_proposal(proposals, 4, prepared))
+    assert (member.votes, member.node.view) == ([], 1)
+    member.come_to(2)
+    assert member.node.status["prepared_in"] == 1 and member.faults == []
+
+
 def test_jolteon_s_leader_shows_the_marks_and_the_latest_claim():
     leader = PhaseScript(Jolteon, 4, 2)
     proposals = leader.good_list()

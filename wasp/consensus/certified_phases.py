@@ -3,8 +3,8 @@
 1. leader, with the list that the view demands (``views``, line 3): multicast ``ViewProposal``, signed as its first vote
 2. on the leader's good ``ViewProposal`` in the current view, if the protocol allows it: send the leader a vote of phase 0
 3. leader, on an intersecting quorum of votes of a phase: multicast their certificate, as the message of that phase
-4. on a certificate of phase i: remember what the protocol wants of it; in its view, vote in phase i + 1. Of a later view: go
-   there
+4. on a certificate of phase i, shown or in a proposal: remember what the protocol wants of it; it is of a later view: go
+   there; it is of the current one, and shown: vote in phase i + 1
 5. on a certificate of the last phase: decide
 
 A member votes in a view's phases in rising order, each at most once, and never in a view that it has left. With p phases the

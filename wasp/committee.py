@@ -22,6 +22,7 @@ class Committee:
         self.members: tuple[NodeId, ...] = tuple(members)
         self.public_keys: tuple[PublicKey, ...] = tuple(public_keys)
         self.group_key = group_key
+        self.key: dict[NodeId, PublicKey] = dict(zip(self.members, self.public_keys, strict=True))
         self.index: dict[NodeId, int] = {member: place for place, member in enumerate(self.members)}
         self.bit: dict[NodeId, int] = {member: 1 << place for place, member in enumerate(self.members)}
         self.n = len(self.members)

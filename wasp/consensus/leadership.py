@@ -22,6 +22,7 @@ Line 1 costs one delay and n - 1 messages before any protocol begins; they are c
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
 from ledger.kernel.automaton import Envelope, Fault, NodeId, Step, StepBuilder
@@ -37,7 +38,7 @@ from wasp.consensus.committee_protocol import (
 )
 from wasp.consensus.proposal_list import Gathering, ProposalList, ProposalMark, SignedProposal
 from wasp.consensus.reliable_broadcast import PAYLOAD_SIZE_MAX
-from wasp.consensus.vote import Certificate, Kind, Notary
+from wasp.consensus.vote import Ballot, Certificate, Kind, Notary, Vote
 from wasp.questions import Questions
 
 VIEWS_AHEAD_MAX = 32
@@ -99,10 +100,10 @@ class LeaderProtocol(CommitteeProtocol):
         self._lists: dict[Digest, ProposalList] = {}
         self._lists_sent: set[tuple[NodeId, Digest]] = set()
         self._missing: Digest | None = None
-        others = [member for member in committee.members if member != membership.me]
-        self._questions = Questions(others, membership.times.list_retry, LIST_FAN_OUT, membership.rng)
+        self._rng = membership.rng
+        self._questions: Questions | None = None
         self._decision: Digest | None = None
-        self._proof: Value | None = None
+        self._proof: Callable[[], Value] | None = None
         self._behind: dict[NodeId, int] = {}
         self._answered: set[NodeId] = set()
         self._output = False
@@ -280,14 +281,17 @@ class LeaderProtocol(CommitteeProtocol):
         """Ask for a list that a certificate vouches for."""
         if self._missing != digest:
             self._missing = digest
-            self._questions.begin_anew()
+            others = [member for member in self._members if member != self._members[self._me]]
+            self._questions = Questions(others, self._times.list_retry, LIST_FAN_OUT, self._rng)
             self._ask(step, now)
 
     def _ask(self, step: StepBuilder[ProtocolOutput], now: Instant) -> None:
-        if self._missing is not None and (asked := self._questions.ask(now)):
+        questions = self._questions
+        if self._missing is None or questions is None:
+            return
+        if (asked := questions.ask(now)) and questions.deadline is not None:
             step.messages.append(Envelope(asked, self._path, ListWanted(self._missing)))
-            assert self._questions.deadline is not None
-            self._timers["list"] = self._questions.deadline
+            self._timers["list"] = questions.deadline
 
     def _handle_list_wanted(self, step: StepBuilder[ProtocolOutput], sender: NodeId, message: ListWanted) -> None:
         """Once per member and list: links are reliable, and lists are large."""
@@ -312,11 +316,24 @@ class LeaderProtocol(CommitteeProtocol):
         if self.decided:
             return
         if self._notary.is_certified(kind, certificate, self._decision_quorum):
-            self._decide(step, certificate.digest, certificate.view, message, now)
+            self._decide(step, certificate.digest, certificate.view, lambda: message, now)
         else:
             self._blame(step, sender, "bad_certificate", "a decision that is none")
 
-    def _decide(self, step: StepBuilder[ProtocolOutput], digest: Digest, view: int, proof: Value, now: Instant) -> None:
+    def _maybe_decide(self, step: StepBuilder[ProtocolOutput], ballot: Ballot, vote: Vote, now: Instant) -> None:
+        """Line 6: a vote of the last phase was counted. The certificate is made when somebody must be shown it."""
+
+        def decision() -> Decision:
+            certificate = ballot.certificate(vote.digest)
+            assert certificate is not None, "a quorum decided"
+            return Decision(certificate)
+
+        if ballot.count(vote.digest) >= self._decision_quorum:
+            self._decide(step, vote.digest, vote.view, decision, now)
+
+    def _decide(
+        self, step: StepBuilder[ProtocolOutput], digest: Digest, view: int, proof: Callable[[], Value], now: Instant
+    ) -> None:
         """Line 6, and line 7 for members that are known to be behind."""
         if self.decided:
             return
@@ -346,7 +363,7 @@ class LeaderProtocol(CommitteeProtocol):
             self._behind[member] = max(view, self._behind.get(member, view))
         elif member not in self._answered and member != self._members[self._me]:
             self._answered.add(member)
-            step.messages.append(Envelope((member,), self._path, self._proof))
+            step.messages.append(Envelope((member,), self._path, self._proof()))
 
     def _is_ahead(self, step: StepBuilder[ProtocolOutput], sender: NodeId, view: int) -> bool:
         """Whether a message is about a view that is too far ahead; then it is dropped, with a fault."""

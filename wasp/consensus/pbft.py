@@ -34,7 +34,7 @@ from ledger.kernel.encoding import Digest, Natural, Value
 from ledger.kernel.identity import Signature
 from ledger.kernel.instant import Instant
 from wasp.consensus.committee_protocol import Membership, ProtocolOutput
-from wasp.consensus.leadership import VIEWS_AHEAD_MAX, Decision, LeadershipMessage
+from wasp.consensus.leadership import VIEWS_AHEAD_MAX, LeadershipMessage
 from wasp.consensus.proposal_list import ProposalList
 from wasp.consensus.view_change import ViewChange, ViewChangeMark
 from wasp.consensus.views import KnownView, ViewProtocol
@@ -96,6 +96,8 @@ class Pbft(ViewProtocol[_View]):
     def __init__(self, membership: Membership) -> None:
         super().__init__(membership)
         self._prepare_quorum = membership.committee.intersecting
+        self._prepared_votes: tuple[Ballot, Digest] | None = None
+        """What was prepared last; the certificate is made when the view changes."""
 
     @property
     def status(self) -> dict[str, Any]:
@@ -134,7 +136,7 @@ class Pbft(ViewProtocol[_View]):
         count = view.prepares.add(sender, message)
         if count.__class__ is Fault:
             return Step(faults=(count,))
-        if count != self._prepare_quorum and count != self._join_quorum:
+        if count != self._prepare_quorum and (count != self._join_quorum or self._is_under_way(view)):
             return NOTHING
         step: StepBuilder[ProtocolOutput] = StepBuilder()
         self._begin(step, message.view, now)
@@ -149,13 +151,11 @@ class Pbft(ViewProtocol[_View]):
         count = view.commits.add(sender, message)
         if count.__class__ is Fault:
             return Step(faults=(count,))
-        if count != self._decision_quorum and count != self._join_quorum:
+        if count != self._decision_quorum and (count != self._join_quorum or self._is_under_way(view)):
             return NOTHING
         step: StepBuilder[ProtocolOutput] = StepBuilder()
         self._begin(step, message.view, now)
-        certificate = view.commits.certificate(message.digest)
-        if certificate is not None:
-            self._decide(step, certificate.digest, certificate.view, Decision(certificate), now)
+        self._maybe_decide(step, view.commits, message, now)
         return self._conclude(step)
 
     def _handle_pre_prepare(
@@ -195,15 +195,25 @@ class Pbft(ViewProtocol[_View]):
                 self._multicast(step, self._notary.vote(Prepare, message.view, vote.digest))
             self._maybe_commit(step, message.view)
 
+    def _is_under_way(self, view: _View) -> bool:
+        """Whether votes of f + 1 members in this view are no news."""
+        return self._own is not None and view.begun
+
+    def _change_view(self, step: StepBuilder[ProtocolOutput], view: int) -> None:
+        """Line 5."""
+        if self._prepared_votes is not None:
+            ballot, digest = self._prepared_votes
+            self._prepared = ballot.certificate(digest)
+        super()._change_view(step, view)
+
     def _maybe_commit(self, step: StepBuilder[ProtocolOutput], number: int) -> None:
         """Line 3."""
         view = self._views[number]
         if number != self.view or view.committed or view.digest is None or self.decided:
             return
-        certificate = view.prepares.certificate(view.digest)
-        if certificate is not None:
+        if view.prepares.count(view.digest) >= self._prepare_quorum:
             view.committed = True
-            self._prepared = certificate
+            self._prepared_votes = view.prepares, view.digest
             self._multicast(step, self._notary.vote(Commit, number, view.digest))
 
     def _propose(

@@ -10,7 +10,8 @@ that the member has proposed. A member whose proposals to two leaders differ is 
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, partial
 
 from ledger.kernel.automaton import Fault, NodeId
 from ledger.kernel.encoding import Digest, Natural, Value, digest_of, digest_of_bytes
@@ -61,11 +62,12 @@ class Gathering:
 
     def __init__(self, notary: Notary, committee: Committee, payload_size_max: int) -> None:
         self._notary = notary
+        self._statement = partial(notary.statement, "proposal")
         self._committee = committee
         self._payload_size_max = payload_size_max
         self._list_quorum = committee.waiting
         self._mark_quorum = committee.some_correct
-        self._verified: set[ProposalMark] = set()
+        self._verified: dict[int, SignedProposal] = {}
         self.heard: dict[int, SignedProposal] = {}
 
     def add(self, sender: NodeId, proposal: SignedProposal) -> Fault | None:
@@ -78,7 +80,7 @@ class Gathering:
             return Fault(sender, "not_the_proposer", path, f"a proposal of member {proposal.member}")
         if len(proposal.payload) > self._payload_size_max:
             return Fault(sender, "oversized", path, f"a payload of {len(proposal.payload)} bytes")
-        if not self._is_signed(proposal.mark):
+        if not self._are_signed((proposal,)):
             return Fault(sender, "bad_signature", path, "a proposal")
         if first is not None:
             return Fault(sender, "equivocation", path, "two proposals", (first.mark, proposal.mark))
@@ -105,23 +107,29 @@ class Gathering:
             return "the leader's own proposal is missing, or there is one of no member"
         if any(len(proposal.payload) > self._payload_size_max for proposal in proposals.proposals):
             return "a proposal is too large"
-        if not all(self._is_signed(proposal.mark) for proposal in proposals.proposals):
-            return "a proposal is not signed by its member"
-        return ""
+        return "" if self._are_signed(proposals.proposals) else "a proposal is not signed by its member"
 
     def are_marks(self, marks: tuple[ProposalMark, ...], me: int) -> bool:
         """Whether f + 1 others have signed proposals with these marks. Total."""
         members = {mark.member for mark in marks if mark.member < self._committee.n and mark.member != me}
-        return (
-            len(members) == len(marks) >= self._mark_quorum
-            and all(self._is_signed(mark) for mark in marks)
-        )  # fmt: skip
-
-    def _is_signed(self, mark: ProposalMark) -> bool:
-        if mark in self._verified:
-            return True
-        member = self._committee.members[mark.member]
-        if not self._notary.is_signed(member, mark.signature, "proposal", mark.member, mark.digest):
+        if not len(members) == len(marks) >= self._mark_quorum:
             return False
-        self._verified.add(mark)
+        key, names = self._notary.key, self._committee.members
+        return all(
+            self._notary.verify(key[names[mark.member]], self._statement(mark.member, mark.digest), mark.signature)
+            for mark in marks
+        )
+
+    def _are_signed(self, proposals: Sequence[SignedProposal]) -> bool:
+        """Whether their members signed them; of each member the first good proposal is known again."""
+        key, names, verified = self._notary.key, self._committee.members, self._verified
+        for proposal in proposals:
+            member = proposal.member
+            known = verified.get(member)
+            if known is not None and (known is proposal or known == proposal):
+                continue
+            statement = self._statement(member, proposal.digest)
+            if not self._notary.verify(key[names[member]], statement, proposal.signature):
+                return False
+            verified.setdefault(member, proposal)
         return True

@@ -62,12 +62,12 @@ class Sequencer(LeaderProtocol):
             self._blame(step, sender, "bad_signature", "Sequenced")
         elif self.decided:
             if proposals.digest != self._decision and self._proof is not None:
-                step.faults.append(Fault(sender, "equivocation", self._path, "two lists", (self._proof, message)))
+                step.faults.append(Fault(sender, "equivocation", self._path, "two lists", (self._proof(), message)))
         elif why := self._gathering.why_bad(proposals, self._committee.index[sender]):
             step.faults.append(Fault(sender, "bad_list", self._path, why, (message,)))
         else:
             self._accept_list(step, proposals, now)
-            self._decide(step, proposals.digest, 0, message, now)
+            self._decide(step, proposals.digest, 0, lambda: message, now)
 
     def _lead(self, step: StepBuilder[ProtocolOutput], now: Instant) -> None:
         """Line 2."""

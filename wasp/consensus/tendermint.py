@@ -35,7 +35,7 @@ from ledger.kernel.automaton import NOTHING, Fault, NodeId, Path, Step, StepBuil
 from ledger.kernel.encoding import Digest, Value
 from ledger.kernel.instant import Instant
 from wasp.consensus.committee_protocol import Membership, ProtocolOutput
-from wasp.consensus.leadership import VIEWS_AHEAD_MAX, Decision, LeaderProtocol, LeadershipMessage
+from wasp.consensus.leadership import VIEWS_AHEAD_MAX, LeaderProtocol, LeadershipMessage
 from wasp.consensus.proposal_list import ProposalList
 from wasp.consensus.vote import NO_VALUE, Ballot, Certificate, Notary, Vote
 
@@ -138,9 +138,7 @@ class Tendermint(LeaderProtocol):
         if count >= self._join_quorum:  # type: ignore[operator] # no fault
             self._join(step)
         if ballot is round.precommits and message.digest != NO_VALUE:
-            certificate = ballot.certificate(message.digest)
-            if certificate is not None:
-                self._decide(step, certificate.digest, certificate.view, Decision(certificate), now)
+            self._maybe_decide(step, ballot, message, now)
         if later:
             self._handle_later(step, sender, message.view, now)
         self._advance(step, now)

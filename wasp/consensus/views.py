@@ -79,6 +79,7 @@ class ViewProtocol(LeaderProtocol, Generic[AnyView]):
     def _handle_expiry(self, step: StepBuilder[ProtocolOutput], name: str, now: Instant) -> None:
         """Line 1."""
         self._change_view(step, self.view + 1)
+        self._maybe_start_timer(now)
 
     def _begin(self, step: StepBuilder[ProtocolOutput], number: int, now: Instant) -> None:
         """Line 2: f + 1 members at least are in this view."""
@@ -134,6 +135,7 @@ class ViewProtocol(LeaderProtocol, Generic[AnyView]):
             self._join(step)
         if followed > self.view:
             self._change_view(step, followed)
+            self._maybe_start_timer(now)
         if self._changes.have_begun(self.view):
             self._begin(step, self.view, now)
         self._gather(step, now)

@@ -62,7 +62,7 @@ class Notary:
         self._committee = membership.committee
         self._signer = membership.signer
         self.verify = membership.verifier.verify
-        self.key = dict(zip(membership.committee.members, membership.committee.public_keys, strict=True))
+        self.key = membership.committee.key
         self._certificates: dict[Claim, Certificate] = {}
 
     def sign(self, *parts: Plain) -> Signature:
@@ -117,31 +117,30 @@ def _statement(path: Path, *parts: Plain) -> bytes:
     return digest("statement", path, *parts)
 
 
+class _Tally:
+    """How many voted for a digest, and what each of them signed."""
+
+    __slots__ = ("count", "statement")
+
+    def __init__(self, statement: bytes) -> None:
+        self.statement = statement
+        self.count = 0
+
+
 class Ballot:
     """The votes of one kind in one view: the first of each member, until a quorum has voted for one digest."""
 
-    __slots__ = (
-        "_accused",
-        "_counts",
-        "_kind",
-        "_notary",
-        "_quorum",
-        "_statements",
-        "_verify",
-        "_view",
-        "_votes",
-        "closed",
-    )
+    __slots__ = ("_accused", "_key", "_kind", "_notary", "_quorum", "_tallies", "_verify", "_view", "_votes", "closed")
 
     def __init__(self, notary: Notary, kind: Kind, view: int, quorum: int) -> None:
         self._notary = notary
         self._verify = notary.verify
+        self._key = notary.key
         self._kind = kind
         self._view = view
         self._quorum = quorum
         self._votes: dict[NodeId, Vote] = {}
-        self._counts: dict[Digest, int] = {}
-        self._statements: dict[Digest, bytes] = {}
+        self._tallies: dict[Digest, _Tally] = {}
         self._accused: set[NodeId] = set()
         self.closed = False
 
@@ -152,7 +151,8 @@ class Ballot:
 
     def count(self, digest: Digest) -> int:
         """How many members have voted for this digest."""
-        return self._counts.get(digest, 0)
+        tally = self._tallies.get(digest)
+        return 0 if tally is None else tally.count
 
     def add(self, sender: NodeId, vote: Vote) -> int | Fault:
         """The member's vote: how many votes its digest has now, 0 when nothing changed."""
@@ -161,15 +161,15 @@ class Ballot:
             return 0 if first.digest == vote.digest else self._accuse(sender, first, vote)
         if self.closed:
             return 0
-        digest = vote.digest
-        statement = self._statements.get(digest)
-        if statement is None:
-            statement = self._notary.statement(self._kind.__name__, self._view, digest)
-        if not self._verify(self._notary.key[sender], statement, vote.signature):
+        tally = self._tallies.get(vote.digest)
+        if tally is None:
+            tally = _Tally(self._notary.statement(self._kind.__name__, self._view, vote.digest))
+        if not self._verify(self._key[sender], tally.statement, vote.signature):
             return self._bad_signature(sender)
-        self._statements[digest] = statement
         self._votes[sender] = vote
-        count = self._counts[digest] = self._counts.get(digest, 0) + 1
+        tally.count = count = tally.count + 1
+        if count == 1:
+            self._tallies[vote.digest] = tally
         if count == self._quorum:
             self.closed = True
         return count

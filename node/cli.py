@@ -223,6 +223,24 @@ def sweep(
             _stop(outcome.failures, FAILED)
 
 
+@main.command(epilog="Exit codes: 0 done; 1 the disk failed; 2 there are no results in the folder.")
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for the figures [figures, in the results' folder]."
+)
+@click.option("--format", "kind", type=click.Choice(["svg", "png", "pdf"]), default="svg", show_default=True)
+@_traceback
+def figures(results: Path, out: Path | None, kind: str, traceback: bool) -> None:
+    """Draw the figures of a run or a sweep as files, with a page of their captions.
+
+    RESULTS is the folder that run --out or sweep has left. Prints each file, and what could not be drawn and why.
+    """
+    with _problems_told(traceback):
+        from node.experiments.figure_files import write_figures
+
+        _print("\n".join(write_figures(results, out, kind)))
+
+
 @main.command(epilog="Exit codes: 0 done; 1 the disk failed; 2 the command is unusable.")
 @click.option(
     "--out",

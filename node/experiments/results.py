@@ -170,9 +170,14 @@ def read_parquet(path: Path, name: str, columns: Mapping[str, str]) -> Table:
 
     table = Table(name, columns)
     try:
+        missing = [column for column in columns if column not in pq.read_schema(path).names]
+        if missing:
+            raise ValueError(
+                f"{path}: lacks the columns {', '.join(missing)}; another version of tanglegrid has written it"
+            )
         found = pq.read_table(path, columns=list(columns))
-        cells = [found.column(column).to_pylist() for column in columns]
-    except (pa.ArrowException, KeyError) as error:
+    except pa.ArrowException as error:
         raise ValueError(f"{path}: {error}") from None
+    cells = [found.column(column).to_pylist() for column in columns]
     table.rows = list(zip(*cells, strict=True))
     return table

@@ -78,7 +78,7 @@ class Study(Section):
         values = self.values
         for combination in product(*values.values()):
             point = dict(zip(values, combination, strict=True))
-            yield point, min([limit.seeds for limit in self.limits if limit.holds(point)], default=self.study.seeds)
+            yield point, min([self.study.seeds, *[limit.seeds for limit in self.limits if limit.holds(point)]])
 
     def problems(self, parameters: Mapping[str, str]) -> list[FieldProblem]:
         """What is wrong with names and lists; the values are the kind's business. ``parameters``: its names."""

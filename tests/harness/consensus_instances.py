@@ -18,6 +18,7 @@ from tests.harness.virtual_network import TimedNetwork, VirtualNetwork
 from wasp.consensus import batch_proposal
 from wasp.consensus.batch_proposal import Aggregate, AnchorReference, Batch, BatchProposal, MemberProposal
 from wasp.consensus.byzantine import Gossiping, Lying, silent
+from wasp.consensus.common_coin import CoinShare
 from wasp.consensus.consensus import ConsensusMessage
 from wasp.consensus.consensus_interface import (
     AnchorSigned,
@@ -125,6 +126,20 @@ def check_joining() -> None:
             told = OthersProposed(1) in step.outputs
             assert place > dealt.committee.f or not told, "too early: f proposals may be lies"
             assert place <= dealt.committee.f or told, "too late: one of f + 1 is correct"
+
+
+def check_joining_deciders() -> None:
+    """A member that a faulty leader left out is told when f + 1 others release their shares of the entropy, not before."""
+    for n in (4, 5, 6, 7, 8, 9):
+        dealt = DealtCommittee(n)
+        instance = dealt.consensus(dealt.members[0], protocol="jolteon")
+        told: list[OthersProposed] = []
+        for count, sender in enumerate(dealt.members[1:], 1):
+            step = instance.handle_message(sender, (CHAIN, 1, "entropy"), CoinShare(b"share"), 0)
+            told.extend(output for output in step.outputs if isinstance(output, OthersProposed))
+            assert count > dealt.committee.f or not told, "too early: f shares may be lies"
+            assert count <= dealt.committee.f or told, "too late: one of f + 1 is correct"
+        assert told == [OthersProposed(1)]
 
 
 def decided(*proposals: BatchProposal | bytes) -> tuple[tuple[int, bytes], ...]:

@@ -9,13 +9,15 @@
 7. on the committee's signature: the anchor transaction is signed, the instance has ended
 8. instead of line 6, a member that holds a signed successor of the decided base multicasts that
 9. on a valid signed successor of the decided base: the instance has ended with it; multicast it, unless signed or sent
+10. when the protocol says so, or on entropy from f + 1 before line 3: others have proposed; tell the owner, once
 
 How the anchor is signed goes with the protocol: ``wasp`` deals nonces in every instance, as the real one, and signs with
 partial Schnorr signatures; all others sign by FROST with nonces committed to in the proposals.
 
 The bodies, the entropy and the state are known to nobody before the batch is decided, so no member can choose requests by
 the order in which they will run. Line 9 forwards, because the sender may have told nobody else, and a member that has ended
-this way adds no share of the signature for those who wait for n - f of them.
+this way adds no share of the signature for those who wait for n - f of them. Line 10 is for a member that holds its proposal
+back and has no timer: where votes go to leaders only, a faulty one can leave it out, and it hears nothing but these shares.
 
 Deciding is not terminating: an ended instance goes on answering, as long as its owner keeps it. It ends exactly once, with
 ``AnchorSigned`` or ``IndexSkipped``.
@@ -115,6 +117,9 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         self._proposal: BatchProposal | None = None
         self._preparation: bytes | None = None
         self._preparations: tuple[tuple[int, bytes], ...] = ()
+        self._join_quorum = committee.some_correct
+        self._deciders = 0
+        self._accompanied = False
         self._batch: Batch | None = None
         self._requests: tuple[Request, ...] | None = None
         self._entropy_value: Digest | None = None
@@ -188,6 +193,8 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         absorb: Callable[[StepBuilder[ConsensusOutput], Step[Any], Instant], None]
         if leaf == "signature":
             automaton, absorb = self.signature, self._absorb_signature
+        elif path == self._entropy_path and self._batch is None:
+            return self._handle_early_entropy(sender, message, now)
         elif path == self._entropy_path:
             automaton, absorb = self._entropy, self._absorb_entropy
         elif path == self._anchor_path:
@@ -219,7 +226,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         for output in step.add(child):
             match output:
                 case ProposalsSeen():
-                    step.outputs.append(OthersProposed(self._log_index))
+                    self._note_others_proposed(step)
                 case ProposalsDecided():
                     self._handle_proposals_decided(step, output, now)
 
@@ -246,6 +253,21 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         for sender, transaction in self._early_anchors.items():
             self._handle_signed_anchor(step, sender, SignedAnchor(transaction))
         self._early_anchors.clear()
+
+    def _handle_early_entropy(self, sender: NodeId, message: Value, now: Instant) -> Step[ConsensusOutput]:
+        """Line 10: who releases a share has decided."""
+        step: StepBuilder[ConsensusOutput] = StepBuilder()
+        self._deciders |= self._committee.bit[sender]
+        if self._deciders.bit_count() == self._join_quorum:
+            self._note_others_proposed(step)
+        step.add(self._entropy.handle_message(sender, self._entropy_path, message, now))
+        return step.build()
+
+    def _note_others_proposed(self, step: StepBuilder[ConsensusOutput]) -> None:
+        """Line 10."""
+        if not self._accompanied:
+            self._accompanied = True
+            step.outputs.append(OthersProposed(self._log_index))
 
     def _absorb_entropy(self, step: StepBuilder[ConsensusOutput], child: Step[CoinTossed], now: Instant) -> None:
         for tossed in step.add(child):

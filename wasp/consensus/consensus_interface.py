@@ -42,7 +42,7 @@ ConsensusInput: TypeAlias = OpenInstance | ProposeBatch | RequestsDelivered | Ba
 
 
 class OthersProposed(Frozen):
-    """Output, once: f + 1 other members have proposed, so a correct one; a member that holds its proposal back joins."""
+    """Output, once: f + 1 others have proposed, or decided, so a correct one; a member that holds its proposal back joins."""
 
     log_index: int
 

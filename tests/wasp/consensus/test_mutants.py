@@ -23,6 +23,7 @@ from tests.harness import leader_checks as leaders
 from tests.harness.consensus_instances import (
     check_aggregation,
     check_joining,
+    check_joining_deciders,
 )
 from tests.harness.conspiracy_checks import check_conspiracy
 from wasp.consensus import batch_proposal
@@ -31,6 +32,7 @@ from wasp.consensus.binary_agreement import BinaryAgreement
 from wasp.consensus.certified_phases import CertifiedPhases, ViewProposal, later
 from wasp.consensus.common_coin import CommonCoin
 from wasp.consensus.common_subset import CommonSubset
+from wasp.consensus.consensus import Consensus
 from wasp.consensus.distributed_key import DistributedKey
 from wasp.consensus.frost_signature import FrostSignature
 from wasp.consensus.hbbft import HoneyBadger
@@ -191,6 +193,8 @@ MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (FrostSignature, "_join_quorum", +1, signature_checks.check_attempts_joined, "too late"),
     (CommonSubset, "_join_quorum", -1, check_joining, "too early"),
     (CommonSubset, "_join_quorum", +1, check_joining, "too late"),
+    (Consensus, "_join_quorum", -1, check_joining_deciders, "too early"),
+    (Consensus, "_join_quorum", +1, check_joining_deciders, "too late"),
     (batch_proposal, "base_quorum", -1, check_aggregation, "a base that only liars know"),
     (batch_proposal, "base_quorum", +1, check_aggregation, "a base that a correct member knows"),
     (batch_proposal, "request_quorum", -1, check_aggregation, "a request that only liars name"),

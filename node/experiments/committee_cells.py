@@ -1,7 +1,7 @@
 """The cells of a study of committees: from a point's parameters to the options of one run, and to its results.
 
 ==============  =====================================================================================================
-``protocol``, ``nodes``, ``blocks``, ``batch``, ``payload``, ``rate``, ``crypto``   as of ``tanglegrid consensus``
+``protocol``, ``nodes``, ``blocks``, ``batch``, ``payload``, ``rate``, ``timers``, ``crypto``   as of ``tanglegrid consensus``
 ``silent``      how many nodes say nothing, or "f": as many as the protocols survive
 ``map``         the name of one of the study's networks; none given: constant delays of 25 ms
 ``cpu``         a hardware profile, or "off", which takes disk and bandwidth with it
@@ -42,11 +42,11 @@ from wasp.consensus.protocols import PROTOCOLS
 
 PARAMETERS: Mapping[str, str] = {
     "protocol": "string", "nodes": "int64", "silent": "int64", "map": "string", "cpu": "string", "disk": "string",
-    "crypto": "string", "blocks": "int64", "batch": "int64", "payload": "int64", "rate": "double",
+    "timers": "string", "crypto": "string", "blocks": "int64", "batch": "int64", "payload": "int64", "rate": "double",
 }  # fmt: skip
 """And how they are kept in a table."""
 DEFAULT_MAP = "25ms"
-OPTIONS = ("protocol", "nodes", "silent", "crypto", "blocks", "batch", "payload", "rate")
+OPTIONS = ("protocol", "nodes", "silent", "timers", "crypto", "blocks", "batch", "payload", "rate")
 """The parameters that are options of a committee as they stand."""
 SIGNING = ("entropy", "signature")
 """The leaves of an instance that are not the agreement's."""
@@ -97,10 +97,11 @@ class CellResult(Frozen):
 
 COUNT_COLUMNS: Mapping[str, str] = {
     "messages_per_block": "double", "agreement_messages_per_block": "double", "bytes_per_block": "double",
-    "frames_per_block": "double", "events": "int64", "simulated_us": "int64", "requests_decided": "int64",
-    "requests_per_second": "double", "requests_sent": "int64", "requests_anchored": "int64", "requests_waiting": "int64",
-    "requests_refused": "int64", "request_decided_p50_us": "int64", "request_anchored_p50_us": "int64",
-    "request_anchored_p95_us": "int64", "request_anchored_p99_us": "int64",
+    "frames_per_block": "double", "views_changed": "int64", "signers_changed": "int64", "events": "int64",
+    "simulated_us": "int64", "requests_decided": "int64", "requests_per_second": "double", "requests_sent": "int64",
+    "requests_anchored": "int64", "requests_waiting": "int64", "requests_refused": "int64",
+    "request_decided_p50_us": "int64", "request_anchored_p50_us": "int64", "request_anchored_p95_us": "int64",
+    "request_anchored_p99_us": "int64",
 }  # fmt: skip
 """What is counted of a whole cell; those of requests are empty without a rate."""
 
@@ -257,7 +258,7 @@ def expected_work(options: CommitteeOptions) -> float:
 
 def _whole(point: Point, options: CommitteeOptions) -> dict[str, ParameterValue]:
     """The point with all parameters, those by default too, as they stand in the table."""
-    fields = {name: getattr(options, name) for name in OPTIONS}
+    fields = options.model_dump(mode="json", include=set(OPTIONS))
     cpu = options.hardware.profile if options.hardware.cpu else "off"
     surroundings = {
         "map": point.get("map", DEFAULT_MAP),

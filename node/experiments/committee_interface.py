@@ -37,6 +37,8 @@ class BlockDecided(Frozen):
     """Protocols with a leader: when this member, as the leader, proposed its list, if it did."""
     led: bool
     """Whether the protocol has a leader."""
+    view_changed: bool
+    """Whether this member had left that leader's view, or the decision fell in a later one."""
     rounds: tuple[int, ...]
     """How many rounds each agreement of the protocol took here."""
 
@@ -54,6 +56,8 @@ class BlockEnded(Frozen):
     began_at: Instant
     proposed_at: Instant | None
     anchor: TransactionId | None
+    attempts: int
+    """How many attempts at its signature there were here."""
 
 
 MemberInput: TypeAlias = BeginIndex | SubmitRequest

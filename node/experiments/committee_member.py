@@ -257,7 +257,8 @@ class CommitteeMember(Automaton[MemberInput, Value, MemberOutput]):
         began_at = self._began_at.pop(log_index)
         self._wanted.pop(log_index, None)
         signed = None if transaction is None else transaction.essence.id
-        step.outputs.append(BlockEnded(log_index, began_at, consensus.proposed_at, signed))
+        attempts = consensus.signature.attempts
+        step.outputs.append(BlockEnded(log_index, began_at, consensus.proposed_at, signed, attempts))
         if transaction is not None:
             assert consensus.batch is not None
             self._source.forget(consensus.batch.requests)
@@ -299,10 +300,11 @@ class SilentMember(Automaton[Any, Any, Any]):
 
 
 def _decided(instance: Instance, batch: Batch) -> BlockDecided:
-    consensus = instance.consensus
-    led = isinstance(consensus.protocol, LeaderProtocol)
-    listed_at = consensus.protocol.proposed_at if isinstance(consensus.protocol, LeaderProtocol) else None
-    return BlockDecided(instance.log_index, batch, consensus.proposed_at, listed_at, led, consensus.protocol.rounds)
+    protocol, proposed_at = instance.consensus.protocol, instance.consensus.proposed_at
+    led, listed_at, view_changed = False, None, False
+    if isinstance(protocol, LeaderProtocol):
+        led, listed_at, view_changed = True, protocol.proposed_at, protocol.view_changed
+    return BlockDecided(instance.log_index, batch, proposed_at, listed_at, led, view_changed, protocol.rounds)
 
 
 def _successor(anchor: AnchorOutput, commitment: Digest) -> AnchorOutput:

@@ -37,13 +37,26 @@ VIOLATIONS_KEPT = 20
 class BlockRecord:
     """What is known of one block."""
 
-    __slots__ = ("anchor", "batch", "decided", "ended", "led", "listed_at", "proposed", "ready", "rounds")
+    __slots__ = (
+        "anchor",
+        "batch",
+        "decided",
+        "ended",
+        "led",
+        "listed_at",
+        "proposed",
+        "ready",
+        "rounds",
+        "view_changed",
+    )
 
     def __init__(self) -> None:
         self.batch: Batch | None = None
         self.anchor: Digest | None = None
         """The id of the anchor's transaction; none: skipped, or not ended."""
         self.led = False
+        self.view_changed = False
+        """Somebody has left the first view: nobody lies here, so a timer made it."""
         self.listed_at: Instant | None = None
         self.decided: dict[NodeId, Instant] = {}
         self.proposed: dict[NodeId, Instant] = {}
@@ -52,6 +65,11 @@ class BlockRecord:
         self.ended: dict[NodeId, tuple[Instant, BlockEnded]] = {}
         self.rounds: tuple[int, ...] = ()
         """Per agreement, at the node where it took longest."""
+
+    @property
+    def signers_changed(self) -> bool:
+        """Whether there was a second attempt at the signature: a timer gave up those of the first."""
+        return any(end.attempts > 1 for _, end in self.ended.values())
 
     def decided_after(self, node: NodeId) -> Duration | None:
         """From the block's first proposal to the decision of this node; none while one of them is not known."""
@@ -160,6 +178,7 @@ class CommitteeRecorder:
         block = self.blocks[fact.log_index - 1]
         block.decided[node] = now
         block.led = fact.led
+        block.view_changed |= fact.view_changed
         if fact.proposed_at is not None:
             block.proposed[node] = fact.proposed_at
         if fact.listed_at is not None:

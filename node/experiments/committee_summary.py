@@ -6,8 +6,9 @@ Keys: ``digest`` (of all the others but those of the last line); ``protocol``, `
 block, from the block's first proposal to the decision, from the beginning of the index to the signed anchor; ``phases_us``:
 minimum, percentiles and maximum over blocks and nodes; ``requests``: the same of an offered load, from the moment at which
 a request was to be sent, with how many were sent, refused, and wait still; ``rounds``: per block, of the agreement that took
-most; ``agreement_rounds``: of every agreement; ``messages_per_block``, ``bytes_per_block``: copies sent and bytes of frames,
-over all nodes, on average, without the sharing of requests; ``frames_per_block``; ``messages_by_kind``: of the whole run,
+most; ``agreement_rounds``: of every agreement; ``views_changed``, ``signers_changed``: blocks in which a timer replaced a
+leader, or signers; ``messages_per_block``, ``bytes_per_block``: copies sent and bytes of frames, over all nodes, on average,
+without the sharing of requests; ``frames_per_block``; ``messages_by_kind``: of the whole run,
 with their bytes without frames; ``messages_by_leaf``: by the first word of the leaf below the log index;
 ``requests_decided``, ``requests_per_second``; ``simulated_us``; ``faults``, ``violations``, ``stalled`` (who waits for what,
 when the run came to no end); ``events``, ``transcript``;
@@ -125,6 +126,8 @@ def _latencies(options: CommitteeOptions, recorder: CommitteeRecorder) -> dict[s
         "requests": _requests(recorder.requests),
         "rounds": [max(block.rounds, default=0) for block in blocks],
         "agreement_rounds": [list(block.rounds) for block in blocks],
+        "views_changed": sum(block.view_changed for block in blocks),
+        "signers_changed": sum(block.signers_changed for block in blocks),
     }
 
 
@@ -191,6 +194,8 @@ def _stalled(options: CommitteeOptions, recorder: CommitteeRecorder, runtime: Si
     told = [f"{decided} of {options.blocks} blocks were decided; nobody got any further"]
     if options.silent > options.faulty_max:
         told.append(f"{options.silent} of {options.nodes} nodes are silent, at most {options.faulty_max} may be")
+    elif options.timers is None and options.silent:
+        told.append("timers are off: who waits for a silent leader, or a silent signer, waits for ever")
     waiting = [node for node in options.speaking if node not in recorder.blocks[-1].ended]
     for node in waiting[:1]:
         others = f", and {_counted(len(waiting) - 1, 'other')}" if len(waiting) > 1 else ""
@@ -208,7 +213,7 @@ def _counted(count: int, noun: str) -> str:
 
 def summary_text(summary: Mapping[str, Any]) -> str:
     """The summary for a terminal: at most 100 columns."""
-    lines = [*_title_lines(summary), "", *_latency_lines(summary), "", *_count_lines(summary)]
+    lines = [*_title_lines(summary), "", *_latency_lines(summary), *_timer_lines(summary), "", *_count_lines(summary)]
     checks = "all nodes agree" if not summary["violations"] else f"{len(summary['violations'])} violations"
     lines += ["", f"agreement: {checks}; faults: {summary['faults']}"]
     lines.append(
@@ -235,7 +240,8 @@ def _title_lines(summary: Mapping[str, Any]) -> list[str]:
     load = "full" if summary["rate"] is None else f"at {summary['rate']:g} requests/s"
     batches = f"batches of {summary['batch']} requests of {summary['payload']} B, {load}"
     cpu = f"CPU {hardware['profile']}" if hardware["cpu"] else "CPU off"
-    return [title, f"  {delays}, {cpu}, {summary['crypto']} crypto, {batches}"]
+    timers = ", timers off" if summary["timers"] == "off" else ""
+    return [title, f"  {delays}, {cpu}{timers}, {summary['crypto']} crypto, {batches}"]
 
 
 _WORDS = {
@@ -266,6 +272,14 @@ def _latency_lines(summary: Mapping[str, Any]) -> list[str]:
     )
     lines.append(f"  median to anchored, by thirds of the run, ms: {thirds}")
     return lines
+
+
+def _timer_lines(summary: Mapping[str, Any]) -> list[str]:
+    """What a timer had to do with the latencies, where it had."""
+    changed = {"views": summary["views_changed"], "signers": summary["signers_changed"]}
+    blocks = _counted(summary["blocks"], "block")
+    lines = [f"{what} changed by a timer in {count} of {blocks}" for what, count in changed.items() if count]
+    return [*lines, f"  their latencies have timeouts in them, from {summary['timers']} on (--timers)"] if lines else []
 
 
 def _count_lines(summary: Mapping[str, Any]) -> list[str]:

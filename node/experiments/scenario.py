@@ -123,11 +123,12 @@ class Scenario:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is legal and probably not meant."""
+        delay = conditions_of(self.configuration, self.plan.hosts, self.folder).network.delay.usual_max
         return (
             *self.plan.warnings(),
             *self.market.warnings(self.profile.confirmation_expected),
             *self._households.warnings,
-            *doubts(self.configuration, self.profile, self.end),
+            *doubts(self.configuration, self.profile, self.end, delay),
         )
 
     @property

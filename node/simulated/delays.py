@@ -22,6 +22,8 @@ from ledger.kernel.rng import Stream
 
 PARTS_PER_MILLION = 1_000_000
 QUANTILE_BITS = 13
+USUAL_DEVIATIONS = 2
+"""Above which one delay in forty is."""
 DISTRIBUTIONS_MAX = 256
 """Tables kept: one per pair of 13 regions, and some more; 64 kB each."""
 
@@ -32,6 +34,11 @@ class DelayModel(Protocol):
     @property
     def constant(self) -> Duration | None:
         """The one delay of all links at all times, if there is one."""
+        ...
+
+    @property
+    def usual_max(self) -> Duration:
+        """The longest usual delay between any two nodes: two deviations above the mean, where there is no end."""
         ...
 
     def delays(self, sender: int, recipients: Sequence[int], grid: Duration, stream: Stream) -> list[Duration]:
@@ -48,6 +55,10 @@ class ConstantDelay(Frozen):
     def constant(self) -> Duration | None:
         return self.delay
 
+    @property
+    def usual_max(self) -> Duration:
+        return self.delay
+
     def delays(self, sender: int, recipients: Sequence[int], grid: Duration, stream: Stream) -> list[Duration]:
         return [self.delay] * len(recipients)
 
@@ -61,6 +72,10 @@ class UniformDelay(Frozen):
     @property
     def constant(self) -> Duration | None:
         return None
+
+    @property
+    def usual_max(self) -> Duration:
+        return self.high
 
     def delays(self, sender: int, recipients: Sequence[int], grid: Duration, stream: Stream) -> list[Duration]:
         return stream.choices(_grid_points(self.low, self.high, grid), k=len(recipients))
@@ -77,6 +92,10 @@ class NormalDelay(Frozen):
     def constant(self) -> Duration | None:
         return None
 
+    @property
+    def usual_max(self) -> Duration:
+        return self.mean + USUAL_DEVIATIONS * self.deviation
+
     def delays(self, sender: int, recipients: Sequence[int], grid: Duration, stream: Stream) -> list[Duration]:
         table, bits = _normal_table(self.mean, self.deviation, self.low, grid), stream.getrandbits
         return [table[bits(QUANTILE_BITS)] for _ in recipients]
@@ -92,6 +111,10 @@ class LogNormalDelay(Frozen):
     @property
     def constant(self) -> Duration | None:
         return None
+
+    @property
+    def usual_max(self) -> Duration:
+        return round(self.median * exp(USUAL_DEVIATIONS * self.sigma))
 
     def delays(self, sender: int, recipients: Sequence[int], grid: Duration, stream: Stream) -> list[Duration]:
         table, bits = _log_normal_table(self.median, self.sigma, grid), stream.getrandbits
@@ -113,6 +136,16 @@ class MatrixDelay(Frozen):
     @property
     def constant(self) -> Duration | None:
         return None
+
+    @property
+    def usual_max(self) -> Duration:
+        longest = max(
+            row[recipient] + (self.widths[sender][recipient] if self.widths else 0)
+            for sender, row in enumerate(self.table)
+            for recipient in self.regions
+            if sender in self.regions
+        )
+        return longest * (PARTS_PER_MILLION + USUAL_DEVIATIONS * self.jitter) // PARTS_PER_MILLION
 
     def delays(self, sender: int, recipients: Sequence[int], grid: Duration, stream: Stream) -> list[Duration]:
         region, regions = self.regions[sender], self.regions

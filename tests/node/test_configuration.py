@@ -11,6 +11,7 @@ from ledger.kernel.instant import format_duration
 from node.configuration import (
     DURATION_MAX,
     Configuration,
+    ConsensusSection,
     DataSection,
     HardwareSection,
     HomeSection,
@@ -49,6 +50,20 @@ def test_what_is_no_duration_is_refused(text):
 def test_a_duration_beyond_ten_years_is_refused():
     with pytest.raises(ValueError, match="at most 3660d"):
         parse_duration("3660d1us")
+
+
+@pytest.mark.parametrize(("text", "timeout"), [("off", None), ("1h30m", 90 * MINUTE), ("1us", 1)])
+def test_a_timeout_is_a_duration_or_off(text, timeout):
+    section = ConsensusSection(view_timeout=text, attempt_timeout=text)
+    assert (section.view_timeout, section.attempt_timeout) == (timeout, timeout)
+    dumped = section.model_dump(mode="json")
+    assert dumped["view_timeout"] == text and ConsensusSection(**dumped) == section
+
+
+@pytest.mark.parametrize("text", ["0s", "on", "never", 2, False, None])
+def test_what_is_no_timeout_is_refused(text):
+    with pytest.raises(ValidationError, match='expected "off", or a duration'):
+        ConsensusSection(view_timeout=text)
 
 
 @pytest.mark.parametrize(

@@ -66,5 +66,10 @@ class AnchorSignature(Automaton[SignatureInput, Any, SignatureOutput]):
 
     @property
     @abstractmethod
+    def attempts(self) -> int:
+        """How many attempts there were here: more than one when members were bad or late."""
+
+    @property
+    @abstractmethod
     def status(self) -> str:
         """What is waited for."""

@@ -110,6 +110,10 @@ class FrostSignature(AnchorSignature):
         return self._digest is not None
 
     @property
+    def attempts(self) -> int:
+        return self._attempt + 1
+
+    @property
     def status(self) -> str:
         """What is waited for."""
         if self._signature is not None:

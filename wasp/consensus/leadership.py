@@ -111,6 +111,8 @@ class LeaderProtocol(CommitteeProtocol):
         self._deadline: Instant | None = None
         self.view = 0
         """Where this member is; where the decision fell, when there is one."""
+        self.view_changed = False
+        """Once it has decided: whether this member had left the first view, or the decision fell in a later one."""
         self.proposed_at: Instant | None = None
         """When this member, as a leader, first proposed a list."""
 
@@ -338,6 +340,7 @@ class LeaderProtocol(CommitteeProtocol):
         if self.decided:
             return
         self._decision, self._proof = digest, proof
+        self.view_changed = max(self.view, view) > 0
         self.view = view
         self._timers.clear()
         self._missing = None

@@ -87,6 +87,10 @@ class NonceSignature(AnchorSignature):
         return self._dealings is not None
 
     @property
+    def attempts(self) -> int:
+        return 1
+
+    @property
     def status(self) -> str:
         if self._digest is None:
             waits = {path[-1]: sharing.status for path, sharing in self._sharings.items()}

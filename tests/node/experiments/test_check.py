@@ -5,6 +5,7 @@ import pytest
 from node.experiments import check
 from node.experiments.check import check_file, plan_text
 from tests.harness.small_run import write_small
+from wasp.consensus.protocol_times import ProtocolTimes
 
 PLAN = """\
 small: 2 delivery intervals of 30m, 8 homes on 3 chains, 4 layer-1 nodes
@@ -45,3 +46,16 @@ def test_an_instant_is_told_in_hours_and_minutes(instant, text):
 def test_many_homes_go_on_in_the_next_line(tmp_path):
     assert max(map(len, check._hanging("mg  ", ", ".join(f"home{i}" for i in range(40))))) <= check.WIDTH
     assert check._hanging("mg  ", ", ".join(["x" * 30] * 4))[1].startswith("    x")
+
+
+def test_timers_reach_the_chains_and_hasty_ones_are_worth_a_warning(tmp_path):
+    def checked(*overrides):
+        return check_file(write_small(tmp_path), ["consensus.protocol=jolteon", *overrides], None)
+
+    off = checked("consensus.view_timeout=off", "consensus.attempt_timeout=3s")
+    assert off.warnings == checked().warnings
+    assert off._chain_parameters().times == ProtocolTimes(view_timeout=None, attempt_timeout=3_000_000)
+    matrix = ["network.model=matrix", "network.matrix=lan", "network.delay=25ms", "network.jitter=0s"]
+    hasty = set(checked(*matrix, "consensus.view_timeout=2999us").warnings) - set(off.warnings)
+    assert [warning.partition(":")[0] for warning in hasty] == ["consensus.view_timeout is 2ms999us"]
+    assert checked(*matrix, "consensus.view_timeout=3ms").warnings == off.warnings

@@ -24,9 +24,9 @@ D = 25_000
 KEYS = {
     "digest", "protocol", "nodes", "faulty_max", "silent", "blocks", "batch", "payload", "rate", "timers", "crypto", "seed",
     "network", "hardware", "blocks_decided", "blocks_anchored", "decided_us", "anchored_us", "phases_us", "requests",
-    "rounds", "agreement_rounds", "messages_per_block", "bytes_per_block", "frames_per_block", "messages_by_kind",
-    "messages_by_leaf", "requests_decided", "requests_per_second", "simulated_us", "faults", "violations", "stalled",
-    "events", "transcript", "events_per_cpu_second", "cpu_seconds", "peak_memory_bytes",
+    "rounds", "agreement_rounds", "views_changed", "signers_changed", "messages_per_block", "bytes_per_block",
+    "frames_per_block", "messages_by_kind", "messages_by_leaf", "requests_decided", "requests_per_second", "simulated_us",
+    "faults", "violations", "stalled", "events", "transcript", "events_per_cpu_second", "cpu_seconds", "peak_memory_bytes",
 }  # fmt: skip
 JITTER = network_section("25ms", "10ms")
 SHORT = {"blocks": 2, "batch": 3}
@@ -245,7 +245,7 @@ def test_disagreement_is_found(monkeypatch):
 def test_another_anchor_is_found():
     recorder = CommitteeRecorder(("n0", "n1"), 1)
     for node in ("n0", "n1"):
-        recorder.observe(5, node, [BlockEnded(1, 0, 0, node.encode())], ())
+        recorder.observe(5, node, [BlockEnded(1, 0, 0, node.encode(), 1)], ())
     assert recorder.violations == ["block 1: n1 signed another anchor than n0"]
     assert recorder.complete
 
@@ -257,6 +257,51 @@ def test_who_gives_up_too_early_is_not_told_that_too_many_are_silent(monkeypatch
         "0 of 2 blocks were decided; nobody got any further",
         "n0 waits, and 2 others",
     ]
+
+
+# ---------------------------------------------------------------------------------------------------------------- timers
+
+
+def test_a_silent_leader_of_pbft_is_replaced_when_its_time_is_over_and_the_summary_says_so():
+    outcome = run(protocol="pbft", nodes=4, silent=1, blocks=3, timers="1s")  # n3 leads block 3
+    rows = [dict(zip(ROW_COLUMNS, row, strict=True)) for row in outcome.rows]
+    decided = {row["anchored_us"] - row["ready_us"] - row["signed_us"] for row in rows if row["block"] == 3}
+    assert decided == {1_000_000 + 4 * D}
+    assert (outcome.summary["rounds"], outcome.summary["views_changed"]) == ([1, 1, 2], 1)
+    assert outcome.summary["signers_changed"] == 0
+    assert "views changed by a timer in 1 of 3 blocks" in outcome.text().splitlines()
+
+
+def test_without_timers_nobody_replaces_a_silent_leader_and_the_run_says_why():
+    outcome = run(protocol="pbft", nodes=4, silent=1, blocks=3, timers="off")
+    assert [len(block) for block in outcome.summary["decided_us"]] == [3, 3, 0]
+    told, why, status = outcome.failures
+    assert told == "2 of 3 blocks were decided; nobody got any further"
+    assert why == "timers are off: who waits for a silent leader, or a silent signer, waits for ever"
+    assert status.startswith("n0 waits, and 2 others: log_index: 3, phase: agreement, proposed: True, protocol: ")
+    assert "'view': 0, 'leader': 'n3'" in status and "'timers': {}" in status
+    assert "CPU off, timers off, model crypto" in outcome.text()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_without_timers_latency_is_that_of_messages_alone(protocol):
+    """Even where the usual timers would be over before the first message has come."""
+    near, far = (
+        run(protocol=protocol, timers="off", network=network_section(delay)).summary for delay in ("25ms", "10s")
+    )
+    assert far["stalled"] == far["violations"] == [] and far["views_changed"] == far["signers_changed"] == 0
+    for key in ("decided_us", "anchored_us"):
+        assert latencies(far, key) == {400 * span for span in latencies(near, key)}
+    assert far["rounds"] == near["rounds"]
+
+
+def test_timers_that_are_too_short_are_seen_in_the_summary():
+    hasty = run(protocol="jolteon", timers="120ms", blocks=4)
+    assert hasty.summary["stalled"] == [] and hasty.summary["views_changed"] == 4
+    signing = run(protocol="hbbft", timers="10ms", blocks=4)
+    assert (signing.summary["views_changed"], signing.summary["signers_changed"]) == (0, 4)
+    assert "signers changed by a timer in 4 of 4 blocks" in signing.text().splitlines()
+    assert "changed by a timer" not in run(protocol="jolteon").text()
 
 
 # -------------------------------------------------------------------------------------------------- determinism, memory
@@ -345,6 +390,8 @@ def test_all_problems_of_the_options_are_told_at_once():
         ({"rate": "5", "batch": "0"}, {}, "--batch: expected at least 1 with a rate, not 0"),
         ({"rate": "0"}, {}, "--rate: expected more than 0, not '0'"),
         ({"crypto": "none"}, {}, "--crypto: expected 'model' or 'real', not 'none'"),
+        ({"timers": "on"}, {}, '--timers: expected "off", or a duration such as "90s", "1h30m" or "25ms", not \'on\''),
+        ({"timers": "0s"}, {}, '--timers: expected "off", or a duration above zero, not \'0s\''),
         ({"batch": "1001"}, {}, "--batch: expected at most 1000, not '1001'"),
         ({}, {"matrix": "aws-regions", "jitter": "1ms"}, "--matrix has delays of its own"),
         ({}, {"matrix": "aws-regions", "placement": "London,Mars"}, "--placement: "),

@@ -78,3 +78,14 @@ def test_a_range_of_a_matrix_draws_every_grid_point_equally_often_and_only_there
     assert sum(counts) == 4_000
     assert all(abs(count - 1_000) < 5 * (4_000 * 0.25 * 0.75) ** 0.5 for count in counts)
     assert {away for _, away in delays} == {7_000}
+
+
+def test_the_longest_usual_delay_is_two_deviations_above_the_mean_and_of_the_regions_that_are_used():
+    assert ConstantDelay(7).usual_max == 7
+    assert UniformDelay(5, 9).usual_max == 9
+    assert NormalDelay(100, 10).usual_max == 120
+    assert LogNormalDelay(1_000, 0.25).usual_max == 1_649  # e^(1/2)
+    table = ((0, 30, 99), (40, 0, 99), (99, 99, 0))
+    assert MatrixDelay(table, (0, 1, 0)).usual_max == 40
+    assert MatrixDelay(table, (0, 1, 2), jitter=50_000).usual_max == 108
+    assert MatrixDelay(table, (0, 1), widths=((0, 20, 0), (5, 0, 0), (0, 0, 0))).usual_max == 50

@@ -8,7 +8,7 @@
 6. on the essence of the anchor transaction that this member computed: sign its id; nothing was executed: skip
 7. on the committee's signature: the anchor transaction is signed, the instance has ended
 8. instead of line 6, a member that holds a signed successor of the decided base multicasts that
-9. on a valid signed successor of the decided base: the instance has ended with it; multicast it, unless signed or sent
+9. on a valid signed successor of the decided base: the instance has ended with it; multicast it, unless that was done
 10. when the protocol says so, or on entropy from f + 1 before line 3: others have proposed; tell the owner, once
 
 How the anchor is signed goes with the protocol: ``wasp`` deals nonces in every instance, as the real one, and signs with
@@ -16,8 +16,9 @@ partial Schnorr signatures; all others sign by FROST with nonces committed to in
 
 The bodies, the entropy and the state are known to nobody before the batch is decided, so no member can choose requests by
 the order in which they will run. Line 9 forwards, because the sender may have told nobody else, and a member that has ended
-this way adds no share of the signature for those who wait for n - f of them. Line 10 is for a member that holds its proposal
-back and has no timer: where votes go to leaders only, a faulty one can leave it out, and it hears nothing but these shares.
+this way is missing from the signature for which others still wait, in its later attempts even if it gave a share for the
+first. Line 10 is for a member that holds its proposal back and has no timer: where votes go to leaders only, a faulty one can
+leave it out, and it hears nothing but these shares.
 
 Deciding is not terminating: an ended instance goes on answering, as long as its owner keeps it. It ends exactly once, with
 ``AnchorSigned`` or ``IndexSkipped``.
@@ -334,8 +335,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         if not self._is_signed_successor(message.transaction):
             step.faults.append(Fault(sender, "bad_anchor", self._anchor_path, "no signed successor of the base"))
             return
-        if not self.signature.started:
-            self._send_anchor(step, message.transaction)
+        self._send_anchor(step, message.transaction)
         self._end_with(step, AnchorSigned(self._log_index, message.transaction))
 
     def _send_anchor(self, step: StepBuilder[ConsensusOutput], transaction: Transaction) -> None:

@@ -168,6 +168,21 @@ def test_a_successor_that_only_one_member_was_told_of_reaches_all():
     assert ends(network) == [[AnchorSigned(1, successor())]] * 3
 
 
+def test_a_successor_reaches_who_waits_for_a_signature_of_which_an_attempt_has_failed():
+    """M3 gives no share, and tells M0 and M1 alone, which have given theirs; M2 waits for others in the next attempt."""
+    nodes: dict[NodeId, Any] = {me: DEALT.consensus(me, 3, "pbft") for me in MEMBERS}
+    nodes[M3] = Lying(nodes[M3], M3, lambda envelope: () if envelope.path[2] == "signature" else (envelope,))
+    network = VirtualNetwork(nodes, CONSENSUS_CODEC, RandomOrder(1), (M3,), Owner())
+    for me in MEMBERS:
+        take_part(network, me, propose(requests=0))
+    network.run(until=lambda: not network.pending and all(nodes[me].signature.started for me in network.correct))
+    assert ends(network) == [[]] * 3, "the first leader is a signer of the first attempt"
+    told = SignedAnchor(successor())
+    network.pending += [Pending(M3, me, (CHAIN, 3, "anchor"), told, CONSENSUS_CODEC.encode(told)) for me in (M0, M1)]
+    network.run()
+    assert ends(network) == [[AnchorSigned(3, successor())]] * 3
+
+
 def test_a_bad_successor_is_a_fault_and_ends_nothing():
     base_of_another = essence_of(Batch(AnchorReference(OutputId(digest("x"), 0), 7), 5, (), ()), digest("y"))
     unlock = successor().unlocks[0]

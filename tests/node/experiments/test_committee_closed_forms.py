@@ -1,7 +1,7 @@
-"""The runtime that ``tanglegrid consensus`` runs measures the closed forms exactly: constant delay, CPU off.
+"""The runtime that ``tanglegrid consensus`` runs measures the closed forms exactly: constant delay, CPU off, timers off.
 
 The forms are those of ``tests.harness.closed_forms``; what is measured counts the agreement from the first proposal, the
-leader's list where there is one.
+leader's list where there is one. Timers are on where dead leaders must be replaced.
 """
 
 from __future__ import annotations
@@ -22,17 +22,20 @@ SEED = 3
 LED = [name for name in PROTOCOLS if FORMS[name].change]
 
 
-def measured(protocol: str, n: int, silent: int = 0, blocks: int = 1) -> dict[str, Any]:
+def measured(protocol: str, n: int, silent: int = 0, blocks: int = 1, timers: str = "off") -> dict[str, Any]:
     """The summary of a run."""
-    options = CommitteeOptions(
-        protocol=protocol,
-        nodes=n,
-        silent=silent,
-        blocks=blocks,
-        batch=3,
-        seed=SEED,
-        network=network_section("25ms"),
-        hardware=hardware_section("off"),
+    options = CommitteeOptions.model_validate(
+        {
+            "protocol": protocol,
+            "nodes": n,
+            "silent": silent,
+            "blocks": blocks,
+            "batch": 3,
+            "timers": timers,
+            "seed": SEED,
+            "network": network_section("25ms"),
+            "hardware": hardware_section("off"),
+        }
     )
     outcome = run_committee(options)
     assert outcome.failures == []
@@ -73,6 +76,6 @@ def test_a_block_is_decided_and_anchored_when_it_must_be_with_f_silent(protocol:
 def test_seven_blocks_in_a_row_with_two_silent_of_seven(protocol: str):
     """With f > 1 all members are done at the same instant, so that blocks begin together. The silent two lead views of
     blocks 5 and 6, if anybody does: two dead leaders in a row, then one."""
-    summary = measured(protocol, 7, silent=2, blocks=7)
+    summary = measured(protocol, 7, silent=2, blocks=7, timers="2s")
     for block, dead in enumerate((0, 0, 0, 0, 2, 1, 0), 1):
         check_block(summary, block, dead if protocol in LED else 0)

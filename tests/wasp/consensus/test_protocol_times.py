@@ -16,6 +16,7 @@ from wasp.consensus.committee_protocol import Membership, ProposalsDecided, Prop
 from wasp.consensus.frost_signature import FrostSignature
 from wasp.consensus.leadership import LeaderProtocol
 from wasp.consensus.protocol_times import ProtocolTimes
+from wasp.consensus.tendermint import Precommit, Prevote, Tendermint
 
 D = 25_000
 OFF = ProtocolTimes(view_timeout=None, attempt_timeout=None)
@@ -79,3 +80,19 @@ def test_with_timers_off_an_attempt_without_its_signers_goes_on_for_ever():
     preparations = tuple((index, prepared.preparation) for index in range(4))
     signature.handle_input(SignMessage(bytes(32), preparations), 0)
     assert (signature.started, signature.attempts, signature.deadline) == (True, 1, None)
+
+
+@pytest.mark.parametrize(("times", "timers"), [(OFF, set()), (ProtocolTimes(), {"prevote", "precommit", "round"})])
+def test_votes_that_disagree_start_the_timers_of_a_tendermint_round_unless_they_are_off(times, timers):
+    dealt = DealtCommittee(4)
+    nodes = dealt.each(lambda place: Tendermint(msgspec.structs.replace(place, times=times)))
+    me, leader = nodes[dealt.members[0]], nodes[dealt.members[1]]
+    offers = [(name, nodes[name].handle_input(Propose(b""), 0).messages[0]) for name in dealt.members]
+    told = [leader.handle_message(name, offer.path, offer.message, D) for name, offer in offers]
+    (proposal,) = [envelope for step in told for envelope in step.messages]
+    me.handle_message(dealt.members[1], proposal.path, proposal.message, 2 * D)
+    for kind in (Prevote, Precommit):
+        for place, name in enumerate(dealt.members[1:]):
+            vote = nodes[name]._notary.vote(kind, 0, bytes([place]) * 32)
+            me.handle_message(name, proposal.path, vote, 3 * D)
+    assert (me.decided, me.view, set(me.status["timers"])) == (False, 0, timers)

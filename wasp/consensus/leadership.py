@@ -105,6 +105,8 @@ class LeaderProtocol(CommitteeProtocol):
         self._decision: Digest | None = None
         self._proof: Callable[[], Value] | None = None
         self._behind: dict[NodeId, int] = {}
+        self._announced = 0
+        """The last view that this member told the others to be in."""
         self._answered: set[NodeId] = set()
         self._output = False
         self._timers: dict[str, Instant] = {}
@@ -336,7 +338,11 @@ class LeaderProtocol(CommitteeProtocol):
     def _decide(
         self, step: StepBuilder[ProtocolOutput], digest: Digest, view: int, proof: Callable[[], Value], now: Instant
     ) -> None:
-        """Line 6, and line 7 for members that are known to be behind."""
+        """Line 6, and line 7 for members that are known to be behind.
+
+        In the view of the decision, members may wait in vain to hear that this one is there as well, if a certificate brought
+        it there, or it never came: a faulty leader may have shown them nothing, and without n - f they start no timer.
+        """
         if self.decided:
             return
         self._decision, self._proof = digest, proof
@@ -346,7 +352,7 @@ class LeaderProtocol(CommitteeProtocol):
         self._missing = None
         self._maybe_output(step, now)
         for member, at in self._behind.items():
-            if at > view:
+            if at > min(view, self._announced):
                 self._answer(step, member, at)
 
     def _maybe_output(self, step: StepBuilder[ProtocolOutput], now: Instant) -> None:

@@ -135,7 +135,7 @@ class Tendermint(LeaderProtocol):
         if not (later or self._is_threshold(count, ballot.total)):
             return NOTHING
         step: StepBuilder[ProtocolOutput] = StepBuilder()
-        if count >= self._join_quorum:  # type: ignore[operator] # no fault
+        if ballot.total >= self._join_quorum:
             self._join(step)
         if ballot is round.precommits and message.digest != NO_VALUE:
             self._maybe_decide(step, ballot, message, now)
@@ -149,7 +149,7 @@ class Tendermint(LeaderProtocol):
         return (
             count == self._polka_quorum
             or count == self._decision_quorum
-            or count == self._join_quorum
+            or total == self._join_quorum
             or total == self._any_quorum
             or total == self._company_quorum
         )
@@ -172,7 +172,7 @@ class Tendermint(LeaderProtocol):
 
     def _start_round(self, step: StepBuilder[ProtocolOutput], number: int, now: Instant) -> None:
         """Lines 11 to 21."""
-        self.view, self._stage = number, "propose"
+        self.view, self._stage, self._announced = number, "propose", number
         for old in [old for old in self._rounds if old < number - VIEWS_AHEAD_MAX]:
             del self._rounds[old]
         for name in ("propose", "prevote", "precommit", "round", "patience"):

@@ -105,6 +105,7 @@ class ViewProtocol(LeaderProtocol, Generic[AnyView]):
     def _change_view(self, step: StepBuilder[ProtocolOutput], view: int) -> None:
         """Line 1."""
         self._enter(view)
+        self._announced = view
         self._announce(step, self._changes.make(view, self._prepared))
         self._offer(step, view)
 

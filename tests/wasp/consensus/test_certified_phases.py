@@ -308,6 +308,21 @@ def test_who_is_behind_is_told_when_a_decision_falls():
         assert Envelope((member.members[2],), member.path, decision) in member.said
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_who_is_in_the_view_of_a_decision_is_told_by_those_who_have_not_said_that_they_are_there(protocol: Phased):
+    """It may wait for them: it starts no timer before n - f are there, and the leader may have left it out."""
+    for announced in (False, True):
+        member = PhaseScript(protocol, 4, 0)
+        if announced:
+            member.come_to(1)
+        else:
+            member.tell(1, in_view_1(member, 1))
+        assert protocol.decisive is not None
+        decision = Decision(member.certificate(protocol.decisive, 1, A_LIST, range(1, 4)))
+        member.tell(2, decision)
+        assert (Envelope((member.members[1],), member.path, decision) in member.said) == (not announced)
+
+
 def test_the_later_certificate_is_kept():
     first, second, other = (
         Certificate(view, value, (), ()) for view, value in ((1, A_LIST), (2, A_LIST), (2, ANOTHER))

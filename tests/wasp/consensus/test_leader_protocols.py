@@ -448,6 +448,16 @@ def test_members_that_wait_for_work_join_when_f_plus_one_have_some(protocol: typ
             assert [type(output) for output in network.outputs_of(me, ProposalsDecided)] == [ProposalsDecided]
 
 
+def test_votes_of_f_plus_one_members_make_a_member_join_whatever_they_are_for():
+    """A faulty proposer may show its list to one of them alone; then they are not enough to end the round without others."""
+    script = Script(Tendermint, 7, 0)
+    for member, digest in ((4, A_LIST), (5, NO_VALUE)):
+        script.tell(member, script.vote(member, Prevote, 0, digest))
+    assert script.outputs == []
+    script.tell(6, script.vote(6, Prevote, 0, NO_VALUE))
+    assert script.outputs == [ProposalsSeen()]
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_f_members_with_work_start_nothing(protocol: type[LeaderProtocol]):
     dealt = DealtCommittee(7)

@@ -4,7 +4,8 @@ The coin of Cachin, Kursawe and Shoup (2000) on threshold keys, and the schedule
 yields the entropy of a batch: the coin is the lowest bit of the value, the entropy is all of it.
 
 1. on the owner's word, with the name of the value: multicast the share of that name
-2. on valid shares of f + 1 members (shares that came before the name was known are checked then): combine, output
+2. on valid shares of f + 1 members (shares that came before the name was known are checked then): combine, output;
+   of each member one share is checked
 
 The name binds chain, log index, proposer and round (the leaf's path), and whatever the owner adds, so no value is used
 twice. A restarted member never takes part in an old log index, so it never releases a share for a second use.
@@ -75,10 +76,12 @@ class CommonCoin(Automaton[ReleaseShare, CoinShare, CoinTossed]):
         self._path = path
         self._members = committee.members
         self._index = committee.index
+        self._bit = committee.bit
         self._key = key
         self._threshold = key.threshold
         self._name: bytes | None = None
         self._unchecked: dict[NodeId, bytes] = {}
+        self._checked = 0
         self._shares: dict[int, bytes] = {}
         self._tossed = False
 
@@ -114,9 +117,10 @@ class CommonCoin(Automaton[ReleaseShare, CoinShare, CoinTossed]):
         return self._check(sender, message.share, self._name)
 
     def _check(self, sender: NodeId, share: bytes, name: bytes) -> Step[CoinTossed]:
-        member = self._index[sender]
-        if self._tossed or member in self._shares:
+        checked = self._checked | self._bit[sender]
+        if self._tossed or checked == self._checked:
             return NOTHING
+        self._checked, member = checked, self._index[sender]
         if not self._key.verify_share(member, name, share):
             return Step(faults=(Fault(sender, "bad_share", self._path),))
         self._shares[member] = share

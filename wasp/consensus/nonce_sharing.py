@@ -101,6 +101,7 @@ class NonceSharing(Automaton[DealNonce, SharingMessage, NonceShared]):
         self._ready_sent = False
         self._early: dict[tuple[NodeId, type[Value]], Implicate | Recover] = {}
         self._implicators = 0
+        self._recoverers = 0
         self._dealer_blamed = False
         self._share_revealed = False
         self._shares: dict[int, bytes] = {}
@@ -222,10 +223,11 @@ class NonceSharing(Automaton[DealNonce, SharingMessage, NonceShared]):
             step.messages.append(Envelope(self._members, self._path, Recover(self._share)))
 
     def _weigh_share(self, step: StepBuilder[NonceShared], sender: NodeId, message: Recover, dealing: bytes) -> None:
-        """Line 7."""
-        member = self._index[sender]
-        if self._share is not None or member in self._shares:
+        """Line 7. As of implications, one of each member is checked."""
+        if self._share is not None or self._recoverers & self._bit[sender]:
             return
+        self._recoverers |= self._bit[sender]
+        member = self._index[sender]
         if not self._key.verify_share(member, dealing, message.share):
             step.faults.append(Fault(sender, "bad_share", self._path))
             return

@@ -79,6 +79,7 @@ class NonceSignature(AnchorSignature):
         self.dealers: tuple[int, ...] = ()
         self._dealings: tuple[bytes, ...] | None = None
         self._unchecked: dict[NodeId, PartialNonceSignature] = {}
+        self._checked = 0
         self._partials: dict[int, bytes] = {}
         self._signed = False
 
@@ -192,9 +193,11 @@ class NonceSignature(AnchorSignature):
     def _check(
         self, sender: NodeId, message: PartialNonceSignature, dealings: tuple[bytes, ...], digest: Digest
     ) -> Step[SignatureOutput]:
-        member = self._committee.index[sender]
-        if self._signed or member in self._partials:
+        """Line 5. Of each member one is checked."""
+        member, bit = self._committee.index[sender], self._committee.bit[sender]
+        if self._signed or self._checked & bit:
             return NOTHING
+        self._checked |= bit
         if not self._key.verify_partial(member, dealings, message.digest, message.partial):
             return self._blame(sender, "bad_signature", "a partial signature that does not verify")
         if message.digest != digest:

@@ -78,3 +78,12 @@ def test_values_of_other_places_and_other_purposes_are_other_values():
         (CHAIN, 1, "entropy"),
     ]
     assert len({value(path, purpose) for path in paths for purpose in (b"", b"purpose")}) == 12
+
+
+def test_of_each_member_one_share_is_checked():
+    path: Path = (CHAIN, 1, "coin", 0, 4)
+    asked = coin(M0)
+    asked.handle_input(ReleaseShare(), 0)
+    steps = [asked.handle_message(M1, path, message, 0) for message in (CoinShare(b"1"), CoinShare(b"2"), share_of(M1))]
+    assert [list(step.faults) for step in steps] == [[Fault(M1, "bad_share", path)], [], []]
+    assert asked.status == "released True, shares 0/2"

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from ledger.kernel.automaton import NOTHING, NodeId
+from ledger.kernel.rng import stream
 from tests.harness.signature_checks import (
     MESSAGE,
     OTHER,
@@ -458,7 +459,7 @@ def test_the_committees_signature_is_taken_from_anybody_and_no_other():
     assert faults(committee.tell(0, 3, signature)) == [("m3", "unexpected_message")]
     committee.sign(0)
     assert faults(committee.tell(0, 3, CommitteeSignature(bytes(64)))) == [("m3", "bad_signature")]
-    assert committee.tell(0, 3, signature).outputs == [MessageSigned(signature.signature)]
+    assert committee.tell(0, 4, signature).outputs == [MessageSigned(signature.signature)]
 
 
 def test_other_messages_are_faults():
@@ -494,3 +495,21 @@ def test_real_keys_keep_the_same_promises(liars: Signers):
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_small_committees_sign_too(n: int):
     check_signature(n, "silent", 1)
+
+
+def test_of_each_member_one_committee_signature_is_checked():
+    committee = Members()
+    committee.sign(0)
+    told = [committee.tell(0, 4, CommitteeSignature(bytes([number]) * 64)) for number in range(3)]
+    assert [faults(step) for step in told] == [[("m4", "bad_signature")], [], []]
+
+
+def test_who_has_forgotten_what_it_proposed_gives_no_share_and_says_so_at_once():
+    committee = Members()
+    former_life = committee.keys[committee.members[1]].make_nonces(stream(1, "former life"))
+    committee.preparations[1] = former_life.commitment
+    share = committee.share_of(1)
+    assert (share.digest, share.share) == (MESSAGE, None)
+    committee.sign(0)
+    assert faults(committee.tell(0, 1, share)) == [("m1", "bad_share")]
+    assert committee.node(0).attempts == 2

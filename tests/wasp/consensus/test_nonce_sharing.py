@@ -174,3 +174,11 @@ def test_all_correct_members_have_their_shares_or_none_has(n: int, liars: NonceL
 def test_the_same_holds_with_real_cryptography(n: int, liars: NonceLiars):
     for seed in range(6):
         check_sharing(n, liars, seed, "real")
+
+
+def test_of_each_member_one_revealed_share_is_checked():
+    sharing = member(1)
+    deliver(sharing, BAD)
+    steps = [tell(sharing, MEMBERS[3], Recover(share)) for share in (bytes(32), bytes(31) + b"1", SHARES[3])]
+    assert [list(step.faults) for step in steps] == [[Fault(MEMBERS[3], "bad_share", PATH)], [], []]
+    assert sharing.status.endswith("shares of others 0/3")

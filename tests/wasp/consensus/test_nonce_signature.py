@@ -198,3 +198,12 @@ def test_all_correct_members_end_with_the_same_signature(n: int, liars: NonceLia
 def test_the_same_holds_with_real_cryptography_and_an_ordinary_verifier(n: int, liars: NonceLiars):
     for seed in range(3):
         check_nonce_signature(n, liars, seed, "real")
+
+
+def test_of_each_member_one_partial_signature_is_checked():
+    _, nodes = prepared()
+    m0, right = nodes[M0], partial(nodes[M1])
+    m0.handle_input(SignMessage(MESSAGE, DECIDED), 0)
+    lies = [PartialNonceSignature(digest("lie", number), bytes(32)) for number in range(3)]
+    assert faults(*(tell(m0, M1, message) for message in (*lies, right))) == [(M1, "bad_signature")]
+    assert m0.status.endswith("partial signatures 0/4")

@@ -68,7 +68,7 @@ def read_document(document: dict[str, Any]) -> Reading:
         except ValidationError as error:
             items = error.errors()
         if not wrong:
-            problems = _problems(items)
+            problems = told_problems(items)
             wrong |= _meant_fields(items)
         for field in dict.fromkeys(_whole(tuple(item["loc"])) for item in items):
             wrong.add(field)
@@ -76,19 +76,19 @@ def read_document(document: dict[str, Any]) -> Reading:
     return Reading(None, problems, frozenset(wrong))
 
 
-def _problems(items: Sequence[Any]) -> list[FieldProblem]:
+def told_problems(items: Sequence[Any], root: type[Section] = Configuration) -> list[FieldProblem]:
     """The problems, without what only follows: too short for wrong elements, missing where one is misspelt."""
     around = {tuple(item["loc"])[:i] for item in items for i in range(len(item["loc"]))}
-    follows = {"too_short": around, "missing": _meant_fields(items)}
-    return [problem_of(item) for item in items if tuple(item["loc"]) not in follows.get(item["type"], ())]
+    follows = {"too_short": around, "missing": _meant_fields(items, root)}
+    return [problem_of(item, root) for item in items if tuple(item["loc"]) not in follows.get(item["type"], ())]
 
 
-def _meant_fields(items: Sequence[Any]) -> set[FieldPath]:
+def _meant_fields(items: Sequence[Any], root: type[Section] = Configuration) -> set[FieldPath]:
     """What the unknown fields were probably meant to be."""
     unknown = [tuple(item["loc"]) for item in items if item["type"] == "extra_forbidden"]
     meant: set[FieldPath] = set()
     for field in unknown:
-        meant.update((*field[:-1], name) for name in _close_to(str(field[-1]), _fields_beside(field)))
+        meant.update((*field[:-1], name) for name in _close_to(str(field[-1]), _fields_beside(field, root)))
     return meant
 
 

@@ -30,7 +30,7 @@ from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rejection import Rejected
 from node.configuration import FieldPath, FieldProblem, NetworkSection
 from node.configuration_schema import problem_of
-from node.experiments.committee_options import CommitteeOptions
+from node.experiments.committee_options import NODES_MAX, CommitteeOptions
 from node.experiments.committee_run import run_committee
 from node.experiments.committee_summary import peak_memory
 from node.experiments.study import ParameterValue, Point, Study, compared
@@ -109,29 +109,28 @@ COUNT_COLUMNS: Mapping[str, str] = {
 # -------------------------------------------------------------------------------------------------------------- checking
 
 
-def problems_of(study: Study, known_maps: set[str], folder: Path) -> list[FieldProblem]:
-    """What is wrong with the values of a study's parameters, each by itself and between them."""
+def value_problems(study: Study, known_maps: set[str], folder: Path) -> list[FieldProblem]:
+    """What is wrong with each value of a study's parameters by itself, and with its networks."""
     problems = [
         FieldProblem(place, found)
-        for place, value in _values(study)
-        if (found := _value_problem(str(place[3 if place[0] == "limits" else 1]), value, known_maps, folder))
-        is not None
+        for place, name, value in _values(study)
+        if name in PARAMETERS and (found := _value_problem(name, value, known_maps, folder)) is not None
     ]
-    nodes = [value for value in study.values.get("nodes", (4,)) if isinstance(value, int) and 0 < value <= 1000]
+    nodes = [value for value in study.values.get("nodes", (4,)) if isinstance(value, int) and 0 < value <= NODES_MAX]
     for name, section in study.maps.items():
         problems += _map_problems(name, section, max(nodes, default=4), folder)
-    return problems or list(_point_problems(study))
+    return problems
 
 
-def _values(study: Study) -> Iterator[tuple[FieldPath, Any]]:
-    """Every value of a parameter in the study, and where it stands."""
-    yield from ((("fixed", name), value) for name, value in study.fixed.items())
+def _values(study: Study) -> Iterator[tuple[FieldPath, str, Any]]:
+    """Every value of a parameter in the study: where it stands, of what, and the value."""
+    yield from ((("fixed", name), name, value) for name, value in study.fixed.items())
     for name, values in study.sweep.items():
-        yield from ((("sweep", name, place), value) for place, value in enumerate(values))
+        yield from ((("sweep", name, place), name, value) for place, value in enumerate(values))
     for place, limit in enumerate(study.limits):
         for name, condition in limit.when.items():
             parts = condition if isinstance(condition, list) else [condition]
-            yield from ((("limits", place, "when", name), part) for part in parts if compared(part) is None)
+            yield from ((("limits", place, "when", name), name, part) for part in parts if compared(part) is None)
 
 
 def _value_problem(name: str, value: object, known_maps: set[str], folder: Path) -> str | None:
@@ -173,8 +172,8 @@ def _map_problems(name: str, section: NetworkSection, nodes: int, folder: Path) 
     return []
 
 
-def _point_problems(study: Study) -> Iterator[FieldProblem]:
-    """What does not fit together, once for each reason."""
+def point_problems(study: Study) -> Iterator[FieldProblem]:
+    """What does not fit together in a study of sound values, once for each reason."""
     told: set[str] = set()
     runs = 0
     for point, seeds in study.points():
@@ -190,7 +189,7 @@ def _point_problems(study: Study) -> Iterator[FieldProblem]:
                     told.add(message)
                     yield FieldProblem(("sweep" if name in study.sweep else "fixed", name), message.partition(": ")[2])
     if not runs:
-        yield FieldProblem(("limits",), "leave nothing to run")
+        yield FieldProblem(("limits", 0), "the limits leave nothing to run")
 
 
 # ------------------------------------------------------------------------------------------------------------- the cells

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import sqrt
+from math import comb
 from typing import Any
 
 from matplotlib import rc_context
@@ -29,8 +29,7 @@ REAL_COINS = ("mmr14",)
 COINS = {"wasp": "coins 1, 1, 0, 0, real", "hbbft": "coins 1, 0, real", "mmr14": "real coins"}
 ROUNDS_SHOWN = 5
 """At least: a panel of its own is wide enough for its title."""
-NORMAL_99 = 2.576
-"""99 % of a normal distribution lie within so many deviations."""
+TAIL = 0.005
 
 
 def distribution_figure(data: SweepData, machine: str, nodes: int) -> Drawing:
@@ -51,7 +50,7 @@ def distribution_figure(data: SweepData, machine: str, nodes: int) -> Drawing:
             place.tick_params(axis="x", which="minor", labelsize=7)
             place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
             place.set_ylim(0, 1.01)
-            place.set_title(name, pad=3)
+            place.set_title(data.title(name), pad=3)
             place.set_ylabel("share of nodes and blocks")
         place.set_xlabel("from the beginning of the instance to the signed anchor, logarithmic")
         ink = light("ink")
@@ -122,6 +121,20 @@ def rounds_figure(data: SweepData) -> Drawing:
     return Drawing("rounds", caption, f"Rounds of agreements. {'; '.join(told)}.", figure)
 
 
+def within_99(total: int, share: float) -> tuple[int, int]:
+    """The counts between which a binomial sample lies with at least 99 %: each tail has half a per cent at most."""
+    below, low, high = 0.0, 0, total
+    for count in range(total + 1):
+        chance = comb(total, count) * share**count * (1 - share) ** (total - count)
+        if below + chance <= TAIL:
+            low = count + 1
+        if below + chance >= 1 - TAIL:
+            high = count
+            break
+        below += chance
+    return low, high
+
+
 def _widths(found: Mapping[str, Counter[int]]) -> list[int]:
     return [max(ROUNDS_SHOWN, *counts) for counts in found.values()]
 
@@ -132,10 +145,11 @@ def _draw_rounds(place: Axes, protocol: str, counts: Counter[int]) -> None:
     place.bar(numbers, [counts[rounds] / total for rounds in numbers], 0.72, color=light("demand"), label="measured")
     if protocol in REAL_COINS:
         law = [0.5**rounds for rounds in numbers]
-        reach = [NORMAL_99 * sqrt(share * (1 - share) / total) for share in law]
-        below = [min(share, around) for share, around in zip(law, reach, strict=True)]
+        ends = [[count / total for count in within_99(total, share)] for share in law]
+        reach = [[share - low for share, (low, _) in zip(law, ends, strict=True)],
+                 [high - share for share, (_, high) in zip(law, ends, strict=True)]]  # fmt: skip
         look: dict[str, Any] = {"fmt": "D", "color": light("ink"), "markersize": 4, "capsize": 3, "linewidth": 1}
-        place.errorbar(numbers, law, [below, reach], label="geometric law, 99 %", **look)
+        place.errorbar(numbers, law, reach, label="geometric law, 99 %", **look)
         place.legend(loc="upper right")
     place.set_title(f"{protocol}\n{total:,} agreements", pad=3)
     place.set_xlabel(f"rounds; {COINS[protocol]}")

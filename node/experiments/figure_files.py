@@ -1,8 +1,8 @@
 """The figures of a run or a sweep as files: those for which there is data, and for the others the reason why not.
 
 What a sweep's figures are, in order: latency against committee size, the agreement alone and the whole instance, for each
-kind of silence; latency by stage, for each map; traffic with its powers; distributions of latency; rounds of agreements; latency
-against throughput. ``figures.md`` beside them has the captions, and a table of the medians.
+kind of silence; latency by stage, for each map; traffic with its powers; distributions of latency; rounds of agreements;
+latency against throughput. ``figures.md`` beside them has the captions, and a table of the medians.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def size_figure(data: SweepData, phase: str, machine: str, silence: str) -> Draw
             _draw_closed_forms(place, shown, phase, silence, look)
             time_axis(place)
             size_axis(place, sizes)
-            place.set_title(_map_title(data, name), pad=3)
+            place.set_title(data.title(name), pad=3)
             place.set_ylabel("latency, logarithmic")
         axes[-1].set_xlabel("members of the committee, logarithmic")
         figure.legend(handles=_legend(data, look, machine), loc="outside upper left", ncols=5, handlelength=2.6)
@@ -119,11 +119,6 @@ def _draw_closed_forms(place: Axes, data: SweepData, phase: str, silence: str, l
             place.plot(sizes, heights, color=look.colour(protocol), linewidth=0.9, linestyle=(0, (4, 3)), zorder=2)
 
 
-def _map_title(data: SweepData, name: str) -> str:
-    delay = data.constant_delays.get(name)
-    return name if delay is None else f"{name}: {delay / 1000:g} ms between any two"
-
-
 def _ring() -> dict[str, Any]:
     ink = light("ink")
     return {
@@ -140,7 +135,7 @@ def _legend(data: SweepData, look: ProtocolLook, machine: str) -> Sequence[Line2
     if machine != "off" and "off" in data.values("machine"):
         handles += [
             Line2D([], [], label="CPU off", **hollow),
-            Line2D([], [], label=f"{machine} doubles it", **_ring()),
+            Line2D([], [], label=f"where {machine} doubles it", **_ring()),
         ]
     if data.constant_delays:
         handles.append(Line2D([], [], color=ink, linewidth=0.9, linestyle=(0, (4, 3)), label="closed form, no CPU"))

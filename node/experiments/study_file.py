@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from node.configuration import FieldProblem
-from node.configuration_schema import problem_of
-from node.experiments.committee_cells import PARAMETERS, problems_of
+from node.configuration_schema import told_problems
+from node.experiments.committee_cells import PARAMETERS, point_problems, value_problems
 from node.experiments.study import Study
 from node.toml_file import TomlFile
 
@@ -26,7 +26,9 @@ def open_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     if study is not None:
         maps = file.document.get("maps")
         known_maps = set(maps) if isinstance(maps, dict) else set()
-        problems += study.problems(PARAMETERS) or problems_of(study, known_maps, path.parent)
+        problems += study.problems(PARAMETERS)
+        problems += value_problems(study, known_maps, path.parent)
+        problems += [] if problems else point_problems(study)
     if problems or study is None:
         raise file.placed(problems)
     return study
@@ -38,7 +40,7 @@ def _read(document: dict[str, Any]) -> tuple[Study | None, list[FieldProblem]]:
         return Study.model_validate(document), []
     except ValidationError as error:
         items = error.errors()
-    problems = [problem_of(item, Study) for item in items]
+    problems = told_problems(items, Study)
     wrong = {item["loc"][0] for item in items}
     good = {name: table for name, table in document.items() if name not in wrong} | {
         name: table for name, table in (("study", {"name": "unknown"}),) if name in wrong

@@ -11,6 +11,7 @@ So the results depend neither on how many work, nor on the order, nor on how oft
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -95,7 +96,8 @@ def run_sweep(
                 finished.append((cell, result))
                 note(cell, result)
     except KeyboardInterrupt:
-        again = f"tanglegrid sweep {path} --out {place} --resume" + "".join(f" --set {text}" for text in overrides)
+        sets = [word for text in overrides for word in ("--set", text)]
+        again = shlex.join(["tanglegrid", "sweep", str(path), "--out", str(place), "--resume", *sets])
         told = f"interrupted; {len(finished):,} of {len(cells):,} cells are finished. To go on: {again}"
         raise SweepInterrupted(told) from None
     return SweepOutcome(place, folder.complete(finished))

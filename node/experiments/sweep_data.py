@@ -103,6 +103,16 @@ class SweepData:
         """The hardware profiles, without "off"."""
         return [machine for machine in self.values("machine") if machine != "off"]
 
+    def title(self, name: str) -> str:
+        """A map in a few words."""
+        if name in self.constant_delays:
+            return f"{name}: {self.constant_delays[name] / 1000:g} ms between any two"
+        section = self.manifest["maps"].get(name)
+        if section is None or section["model"] != "matrix":
+            return name
+        regions = len(section["placement"])
+        return f"{name}: {regions} regions of {section['matrix']}" if regions else f"{name}: {section['matrix']}"
+
     @property
     def source(self) -> str:
         """Where the numbers come from, in a line below a figure."""

@@ -363,8 +363,7 @@ class LeaderProtocol(CommitteeProtocol):
             self._want_list(step, self._decision, now)
         elif not self._output:
             self._output = True
-            proposals = tuple((proposal.member, proposal.payload) for proposal in decided.proposals)
-            step.outputs.append(ProposalsDecided(proposals))
+            step.outputs.append(ProposalsDecided(decided.payloads))
 
     def _answer(self, step: StepBuilder[ProtocolOutput], member: NodeId, view: int) -> None:
         """Line 7: the member is in this view; it is told the decision, now or when one falls in an earlier view."""

@@ -109,13 +109,26 @@ class Pbft(ViewProtocol[_View]):
         }
 
     def handle_message(self, sender: NodeId, path: Path, message: Any, now: Instant) -> Step[ProtocolOutput]:
+        """Votes, which are most of all messages, are counted here: one call less for each."""
         if path != self._path:
             return Step(faults=(Fault(sender, "no_such_leaf", path),))
         match message:
             case Commit():
-                return self._handle_commit(sender, message, now)
+                view = self._views.get(message.view) or self._open(message.view)
+                if view is None:
+                    return self._out_of_bounds(sender, message.view)
+                count = view.commits.add(sender, message)
+                if count != self._decision_quorum and count != self._join_quorum and count.__class__ is not Fault:
+                    return NOTHING
+                return self._handle_commit(message, count, now)
             case Prepare():
-                return self._handle_prepare(sender, message, now)
+                view = self._views.get(message.view) or self._open(message.view)
+                if view is None:
+                    return self._out_of_bounds(sender, message.view)
+                count = view.prepares.add(sender, message)
+                if count != self._prepare_quorum and count != self._join_quorum and count.__class__ is not Fault:
+                    return NOTHING
+                return self._handle_prepare(message, count, now)
         step: StepBuilder[ProtocolOutput] = StepBuilder()
         match message:
             case PrePrepare():
@@ -128,34 +141,22 @@ class Pbft(ViewProtocol[_View]):
                 self._handle_leadership(step, sender, message, now)
         return self._conclude(step)
 
-    def _handle_prepare(self, sender: NodeId, message: Prepare, now: Instant) -> Step[ProtocolOutput]:
-        """Line 3."""
-        view = self._views.get(message.view) or self._open(message.view)
-        if view is None:
-            return self._out_of_bounds(sender, message.view)
-        count = view.prepares.add(sender, message)
-        if count.__class__ is Fault:
+    def _handle_prepare(self, message: Prepare, count: int | Fault, now: Instant) -> Step[ProtocolOutput]:
+        """Line 3, when a vote is the last of a threshold."""
+        if isinstance(count, Fault):
             return Step(faults=(count,))
-        if count != self._prepare_quorum and (count != self._join_quorum or self._is_under_way(view)):
-            return NOTHING
         step: StepBuilder[ProtocolOutput] = StepBuilder()
         self._begin(step, message.view, now)
         self._maybe_commit(step, message.view)
         return self._conclude(step)
 
-    def _handle_commit(self, sender: NodeId, message: Commit, now: Instant) -> Step[ProtocolOutput]:
-        """Line 4."""
-        view = self._views.get(message.view) or self._open(message.view)
-        if view is None:
-            return self._out_of_bounds(sender, message.view)
-        count = view.commits.add(sender, message)
-        if count.__class__ is Fault:
+    def _handle_commit(self, message: Commit, count: int | Fault, now: Instant) -> Step[ProtocolOutput]:
+        """Line 4, when a vote is the last of a threshold."""
+        if isinstance(count, Fault):
             return Step(faults=(count,))
-        if count != self._decision_quorum and (count != self._join_quorum or self._is_under_way(view)):
-            return NOTHING
         step: StepBuilder[ProtocolOutput] = StepBuilder()
         self._begin(step, message.view, now)
-        self._maybe_decide(step, view.commits, message, now)
+        self._maybe_decide(step, self._at(message.view).commits, message, now)
         return self._conclude(step)
 
     def _handle_pre_prepare(
@@ -194,10 +195,6 @@ class Pbft(ViewProtocol[_View]):
             if leader != self._members[self._me]:
                 self._multicast(step, self._notary.vote(Prepare, message.view, vote.digest))
             self._maybe_commit(step, message.view)
-
-    def _is_under_way(self, view: _View) -> bool:
-        """Whether votes of f + 1 members in this view are no news."""
-        return self._own is not None and view.begun
 
     def _change_view(self, step: StepBuilder[ProtocolOutput], view: int) -> None:
         """Line 5."""

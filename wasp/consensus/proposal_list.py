@@ -10,10 +10,9 @@ that the member has proposed. A member whose proposals to two leaders differ is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 
-from ledger.kernel.automaton import Fault, NodeId
+from ledger.kernel.automaton import Fault, NodeId, Path
 from ledger.kernel.encoding import Digest, Natural, Value, digest_of, digest_of_bytes
 from ledger.kernel.identity import Signature
 from wasp.committee import Committee
@@ -45,6 +44,11 @@ class ProposalMark(Value):
     digest: Digest
     signature: Signature
 
+    @property
+    def stated(self) -> tuple[str, int, Digest]:
+        """What is signed."""
+        return ("proposal", self.member, self.digest)
+
 
 class ProposalList(Value, dict=True):
     """Proposals of n - f members by rising index: what a leader proposes."""
@@ -56,13 +60,25 @@ class ProposalList(Value, dict=True):
         """The digest of all of it, signatures included, so that a digest stands for a valid list or for an invalid one."""
         return digest_of(self)
 
+    @cached_property
+    def payloads(self) -> tuple[tuple[int, bytes], ...]:
+        """What is decided with this list."""
+        return tuple([(proposal.member, proposal.payload) for proposal in self.proposals])
+
+    def statements(self, notary: Notary) -> tuple[bytes, ...]:
+        """What its members signed; computed once for all members of an instance that hold this object."""
+        known: tuple[Path, tuple[bytes, ...]] | None = self.__dict__.get("stated")
+        if known is None or known[0] != notary.path:
+            statements = [notary.statement(*proposal.mark.stated) for proposal in self.proposals]
+            known = self.__dict__["stated"] = notary.path, tuple(statements)
+        return known[1]
+
 
 class Gathering:
     """The proposals that came to this member as a leader, the first of each member; and what a good list of them is."""
 
     def __init__(self, notary: Notary, committee: Committee, payload_size_max: int) -> None:
         self._notary = notary
-        self._statement = partial(notary.statement, "proposal")
         self._committee = committee
         self._payload_size_max = payload_size_max
         self._list_quorum = committee.waiting
@@ -80,11 +96,11 @@ class Gathering:
             return Fault(sender, "not_the_proposer", path, f"a proposal of member {proposal.member}")
         if len(proposal.payload) > self._payload_size_max:
             return Fault(sender, "oversized", path, f"a payload of {len(proposal.payload)} bytes")
-        if not self._are_signed((proposal,)):
+        if not self._notary.is_signed(sender, proposal.signature, *proposal.mark.stated):
             return Fault(sender, "bad_signature", path, "a proposal")
         if first is not None:
             return Fault(sender, "equivocation", path, "two proposals", (first.mark, proposal.mark))
-        self.heard[place] = proposal
+        self.heard[place] = self._verified[place] = proposal
         return None
 
     def is_enough_for(self, leader: int) -> bool:
@@ -101,35 +117,31 @@ class Gathering:
     def why_bad(self, proposals: ProposalList, leader: int) -> str:
         """What is wrong with this leader's list; empty when it is good. A signature that was seen before is not verified."""
         members = [proposal.member for proposal in proposals.proposals]
-        if len(members) != self._list_quorum or any(members[i] >= members[i + 1] for i in range(len(members) - 1)):
+        if len(members) != self._list_quorum or members != sorted(set(members)):
             return "not the proposals of n - f members in rising order"
         if members[-1] >= self._committee.n or leader not in members:
             return "the leader's own proposal is missing, or there is one of no member"
-        if any(len(proposal.payload) > self._payload_size_max for proposal in proposals.proposals):
+        if max([len(proposal.payload) for proposal in proposals.proposals]) > self._payload_size_max:
             return "a proposal is too large"
-        return "" if self._are_signed(proposals.proposals) else "a proposal is not signed by its member"
+        return "" if self._are_signed(proposals) else "a proposal is not signed by its member"
 
     def are_marks(self, marks: tuple[ProposalMark, ...], me: int) -> bool:
         """Whether f + 1 others have signed proposals with these marks. Total."""
         members = {mark.member for mark in marks if mark.member < self._committee.n and mark.member != me}
         if not len(members) == len(marks) >= self._mark_quorum:
             return False
-        key, names = self._notary.key, self._committee.members
         return all(
-            self._notary.verify(key[names[mark.member]], self._statement(mark.member, mark.digest), mark.signature)
-            for mark in marks
+            self._notary.is_signed(self._committee.members[mark.member], mark.signature, *mark.stated) for mark in marks
         )
 
-    def _are_signed(self, proposals: Sequence[SignedProposal]) -> bool:
+    def _are_signed(self, proposals: ProposalList) -> bool:
         """Whether their members signed them; of each member the first good proposal is known again."""
-        key, names, verified = self._notary.key, self._committee.members, self._verified
-        for proposal in proposals:
+        verified, verify = self._verified, self._notary.verify
+        key, names = self._notary.key, self._committee.members
+        for proposal, statement in zip(proposals.proposals, proposals.statements(self._notary), strict=True):
             member = proposal.member
-            known = verified.get(member)
-            if known is not None and (known is proposal or known == proposal):
-                continue
-            statement = self._statement(member, proposal.digest)
-            if not self._notary.verify(key[names[member]], statement, proposal.signature):
-                return False
-            verified.setdefault(member, proposal)
+            if verified.get(member) != proposal:
+                if not verify(key[names[member]], statement, proposal.signature):
+                    return False
+                verified.setdefault(member, proposal)
         return True

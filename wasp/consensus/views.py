@@ -83,7 +83,10 @@ class ViewProtocol(LeaderProtocol, Generic[AnyView]):
 
     def _begin(self, step: StepBuilder[ProtocolOutput], number: int, now: Instant) -> None:
         """Line 2: f + 1 members at least are in this view."""
-        self._at(number).begun = True
+        view = self._at(number)
+        if view.begun and "view" in self._timers:
+            return
+        view.begun = True
         self._join(step)
         self._maybe_start_timer(now)
 

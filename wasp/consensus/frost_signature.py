@@ -10,15 +10,13 @@ n - f members sign together; a share fits one list of their commitments to nonce
 3. on the shares of all signers of a session: combine; a signature that verifies is the output
 4. if it does not verify, the shares are checked one by one, and whose share is bad is a culprit
 5. attempt 0 gives way to attempt 1 at once when it has too few signers, or one of them gives a bad share, no share, or one of
-   another digest; any attempt k gives way to k + 1 when n - f members have been in k or later for its timeout
-   (``protocol_times``); while there are fewer, line 6 is said again each time that the timeout is over
+   another digest; any attempt k gives way to k + 1 when its timeout is over (``protocol_times``)
 6. whoever begins an attempt k >= 1 multicasts ``NextAttempt(k, offer)``; f + 1 members in k or later pull others along
 7. the coordinator of attempt k, member (log index + k) mod n, as soon as n - f members that are no culprits have offers for k
    that are not used: multicast ``SigningSession(k, s, commitments)``, s = 0, 1, ..., f; offers for attempt 1 come with
    line 2, for later ones with line 6, and new ones with line 8
 8. a signer in such a session, once, if it is named with its offer: multicast ``SessionShare(k, s, share, offer)``
-9. whoever has the signature answers what belongs to a later session or attempt, or is said again, with
-   ``CommitteeSignature(signature)``
+9. whoever has the signature answers what belongs to a later session or attempt with ``CommitteeSignature(signature)``
 10. on a valid ``CommitteeSignature``: output it
 
 *Robust.* In attempt k only its coordinator's sessions use nonces, so a correct one knows which are unused. A session that
@@ -26,9 +24,7 @@ does not end in a signature keeps a faulty member, silent or culprit, out of the
 enough, without any timer; timers only replace coordinators. *Blame.* A coordinator that tells two lists can't make correct
 signers look bad; a member that is named with nonces that it did not offer tells on the coordinator. *Nonces* are used
 once: a pair is replaced before its share leaves, and an instance is never resumed after a crash. *Totality.* Who lacks the
-signature that another correct member has, asks for it with its next message, at the latest when its time is over. *Together.*
-Members that know the digest long before the others wait for them in an attempt: if all went on by their own clocks, and each
-attempt needs every correct member, they could miss each other for ever.
+signature that another correct member has, asks for it with its next message, at the latest when its time is over.
 
 Departures from ROAST: attempt 0, whose nonces are ready ahead; shares go to all and not to the coordinator, which saves a
 delay; coordinators take turns instead of all running at once, because a multicast each would be n^2 sessions; a session more
@@ -93,7 +89,6 @@ class FrostSignature(AnchorSignature):
         self._rng = membership.rng
         self._times = membership.times
         self._join_quorum = committee.some_correct
-        self._company_quorum = committee.waiting
         self._turns = SigningTurns(committee, log_index, self._key)
         self._nonces: NoncePair | None = None
         self._digest: Digest | None = None
@@ -107,8 +102,7 @@ class FrostSignature(AnchorSignature):
         self._sessions: defaultdict[Place, Session] = defaultdict(Session)
         self._signature: Signature | None = None
         self._signed_in = FIRST
-        self._told = committee.bit[membership.me]
-        self._told_by = 0
+        self._told = self._told_by = committee.bit[membership.me]
 
     @property
     def started(self) -> bool:
@@ -166,11 +160,7 @@ class FrostSignature(AnchorSignature):
         if self._deadline is None or now < self._deadline:
             return NOTHING
         step: _Builder = StepBuilder()
-        if self._is_in_company:
-            self._begin(step, self._attempt + 1, now)
-        else:
-            self._start_timer(now)
-            self._announce(step)
+        self._begin(step, self._attempt + 1, now)
         return step.build()
 
     def _handle_sign_message(self, step: _Builder, input: SignMessage, now: Instant) -> None:
@@ -238,11 +228,12 @@ class FrostSignature(AnchorSignature):
 
     def _begin(self, step: _Builder, attempt: int, now: Instant) -> None:
         """Lines 5 and 6."""
+        assert self._nonces is not None
         self._attempt, self._opened = attempt, 0
         self._start_timer(now)
         for place in [place for place in self._sessions if 0 < place[0] < attempt]:
             del self._sessions[place]
-        self._announce(step)
+        self._multicast(step, NextAttempt(attempt, self._nonces.commitment))
         self._maybe_open_session(step)
 
     def _handle_next_attempt(self, step: _Builder, sender: NodeId, message: NextAttempt, now: Instant) -> None:
@@ -250,10 +241,7 @@ class FrostSignature(AnchorSignature):
         if not self._turns.is_place((message.attempt, 0)):
             self._blame(step, sender, "bad_attempt", f"attempt {message.attempt} of {self._turns.attempts_max}")
             return
-        waiting = not self._is_in_company
         self._begun[member] = max(self._begun[member], message.attempt)
-        if waiting and self._is_in_company:
-            self._start_timer(now)
         self._offers.note(member, (message.attempt, 0), message.offer)
         self._maybe_join(step, now)
         self._maybe_open_session(step)
@@ -357,15 +345,12 @@ class FrostSignature(AnchorSignature):
         """Line 10. Who has no digest yet has asked for nothing. Of each member one signature is checked."""
         if self._digest is None:
             self._blame(step, sender, "unexpected_message", "a signature of what is not known yet")
-            return
-        told_by = self._told_by | self._committee.bit[sender]
-        if told_by == self._told_by:
-            return
-        self._told_by = told_by
-        if self._verifier.verify(self._key.group_key, self._digest, message.signature):
-            self._end_with(step, message.signature, FIRST, ())
-        else:
-            self._blame(step, sender, "bad_signature", "not the committee's signature of the digest")
+        elif not self._told_by & (bit := self._committee.bit[sender]):
+            self._told_by |= bit
+            if self._verifier.verify(self._key.group_key, self._digest, message.signature):
+                self._end_with(step, message.signature, FIRST, ())
+            else:
+                self._blame(step, sender, "bad_signature", "not the committee's signature of the digest")
 
     def _end_with(self, step: _Builder, signature: Signature, place: Place, asking: Iterable[NodeId]) -> None:
         """Line 9 for those who have asked before."""
@@ -378,12 +363,8 @@ class FrostSignature(AnchorSignature):
 
     def _answer(self, sender: NodeId, message: Value, signature: Signature) -> Step[SignatureOutput]:
         """Line 9."""
-        member = self._committee.index[sender]
         match message:
-            case NextAttempt() if message.attempt == self._begun[member]:
-                return self._tell(sender, signature)
             case NextAttempt():
-                self._begun[member] = message.attempt
                 place = (message.attempt, 0)
             case SigningSession() | SessionShare():
                 place = (message.attempt, message.session)
@@ -403,16 +384,6 @@ class FrostSignature(AnchorSignature):
         """Of the present attempt; the last one has none, and none has one when these timers are off."""
         timeout = self._times.timeout_of_attempt(self._attempt) if self._attempt < self._turns.attempts_max else None
         self._deadline = None if timeout is None else now + timeout
-
-    @property
-    def _is_in_company(self) -> bool:
-        """Line 5: whether n - f members are in the present attempt or later."""
-        return sum(begun >= self._attempt for begun in self._begun) >= self._company_quorum
-
-    def _announce(self, step: _Builder) -> None:
-        """Line 6."""
-        assert self._nonces is not None
-        self._multicast(step, NextAttempt(self._attempt, self._nonces.commitment))
 
     def _is_kept(self, attempt: int) -> bool:
         """Sessions of the present attempt and of the next one are kept; who misses others asks for the signature later."""

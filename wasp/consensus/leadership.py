@@ -374,10 +374,13 @@ class LeaderProtocol(CommitteeProtocol):
             step.messages.append(Envelope((member,), self._path, self._proof()))
 
     def _is_ahead(self, step: StepBuilder[ProtocolOutput], sender: NodeId, view: int) -> bool:
-        """Whether a message is about a view that is too far ahead; then it is dropped, with a fault."""
+        """Whether a message is about a view that is too far ahead. Then it is dropped, but a decision answers it.
+
+        It is no fault: so far ahead of a member that was cut off for long, or that decided early, may be correct ones.
+        """
         if view <= self.view + VIEWS_AHEAD_MAX:
             return False
-        self._blame(step, sender, "view_out_of_bounds", f"view {view}, at most {self.view + VIEWS_AHEAD_MAX} expected")
+        self._answer(step, sender, view)
         return True
 
     def _start_timer(self, name: str, now: Instant, halves: int = 2) -> None:

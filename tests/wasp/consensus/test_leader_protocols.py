@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ledger.kernel.automaton import NOTHING, NodeId
+from ledger.kernel.automaton import NOTHING, Envelope, NodeId
 from ledger.kernel.encoding import Value, encode
 from ledger.kernel.instant import SECOND
 from ledger.kernel.rng import stream
@@ -195,15 +195,19 @@ def test_what_is_not_signed_by_its_sender_is_a_fault():
 
 
 @pytest.mark.parametrize("protocol", VOTING)
-def test_what_is_about_views_far_ahead_is_dropped_with_a_fault_and_takes_no_room(protocol: type[LeaderProtocol]):
+def test_what_is_about_views_far_ahead_takes_no_room_and_is_answered_by_a_decision(protocol: type[LeaderProtocol]):
+    """It accuses nobody: correct members may be there, if this one was cut off from them for long."""
     script = Script(protocol, 4, 0)
     kind = Commit if protocol is Pbft else Precommit
+    status = script.node.status
     for view in (VIEWS_AHEAD_MAX + 1, 2**63 - 1):
         script.tell(2, script.vote(2, kind, view, A_LIST))
-        script.tell(2, script.view_change(2, view) if protocol is Pbft else script.vote(2, Prevote, view, A_LIST))
-    assert accusations(script) == [(script.members[2], "view_out_of_bounds")] * 4
-    script.tell(2, script.vote(2, kind, VIEWS_AHEAD_MAX, A_LIST))
-    assert len(script.faults) == 4
+        script.tell(3, script.view_change(3, view) if protocol is Pbft else script.vote(3, Prevote, view, A_LIST))
+    assert (script.node.status, script.faults, script.said) == (status, [], [])
+    decision = Decision(script.certificate(kind, 0, A_LIST, range(1, 4)))
+    script.tell(1, decision)
+    for member in (2, 3):
+        assert Envelope((script.members[member],), script.path, decision) in script.said
 
 
 def test_messages_for_other_leaves_and_of_other_protocols_are_faults():

@@ -15,19 +15,20 @@ from tests.benchmarks.rate import Benchmark
 from tests.harness.committee import DealtCommittee
 from tests.harness.consensus_instances import Owner, propose
 from tests.harness.virtual_network import Answers
-from wasp.consensus.committee_protocol import Propose
+from wasp.consensus.committee_protocol import CommitteeProtocol, Membership, Propose
 from wasp.consensus.common_subset import CommonSubset
-from wasp.consensus.consensus import OpenInstance
+from wasp.consensus.consensus_interface import OpenInstance
+from wasp.consensus.pbft import Pbft
 
 
-def common_subsets(n: int) -> Callable[[], int]:
-    """Runs common subsets of n members, one after another."""
+def decisions(protocol: Callable[[Membership], CommitteeProtocol], n: int) -> Callable[[], int]:
+    """Runs a protocol among n members, one instance after another."""
     dealt, log_index = DealtCommittee(n), 0
 
     def work() -> int:
         nonlocal log_index
         log_index += 1
-        nodes = {me: CommonSubset(dealt.membership(me, log_index)) for me in dealt.members}
+        nodes = {me: protocol(dealt.membership(me, log_index)) for me in dealt.members}
         count = run(nodes, lambda me: (Propose(me.encode() * 50),), lambda node, output: ())
         assert all(node.terminated for node in nodes.values())
         return count
@@ -88,9 +89,11 @@ def run(
 
 
 BENCHMARKS = (
-    Benchmark("common subset of 4", "messages", lambda: common_subsets(4)),
-    Benchmark("common subset of 16", "messages", lambda: common_subsets(16)),
-    Benchmark("common subset of 40", "messages", lambda: common_subsets(40)),
+    Benchmark("common subset of 4", "messages", lambda: decisions(CommonSubset, 4)),
+    Benchmark("common subset of 16", "messages", lambda: decisions(CommonSubset, 16)),
+    Benchmark("common subset of 40", "messages", lambda: decisions(CommonSubset, 40)),
+    Benchmark("PBFT of 16", "messages", lambda: decisions(Pbft, 16)),
+    Benchmark("PBFT of 128", "messages", lambda: decisions(Pbft, 128)),
     Benchmark("instance of 4, to the signed anchor", "messages", lambda: instances(4)),
     Benchmark("instance of 16, to the signed anchor", "messages", lambda: instances(16)),
 )

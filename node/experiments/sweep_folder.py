@@ -56,16 +56,16 @@ class SweepFolder:
         except FolderTaken as error:
             raise ConfigurationError([f"--out {error}"]) from None
         earlier = read_manifest(path)
-        if earlier is not None and not overwrite:
-            self._check_earlier(earlier, plan, resume)
+        if earlier is not None and "study" not in earlier:
+            raise ConfigurationError([f"--out {path}: holds a run, not a sweep; expected another folder"])
         if overwrite:
             self._clear()
+        elif earlier is not None:
+            self._check_earlier(earlier, plan, resume)
         (path / CELLS).mkdir(parents=True, exist_ok=True)
         self._write_manifest()
 
     def _check_earlier(self, earlier: Mapping[str, Any], plan: Mapping[str, Any], resume: bool) -> None:
-        if "study" not in earlier:
-            raise ConfigurationError([f"--out {self.path}: holds a run, not a sweep; expected another folder"])
         if not resume:
             kept = len(list(self._cell_files()))
             options = "--resume to go on with it, --overwrite to begin anew, or another folder"

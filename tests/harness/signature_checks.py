@@ -24,6 +24,7 @@ from tests.harness.virtual_network import TimedNetwork, VirtualNetwork
 from wasp.consensus.anchor_signature import MessageSigned, PrepareSignature, SignaturePrepared, SignMessage
 from wasp.consensus.byzantine import Lie, Lying, bad_shares, silent
 from wasp.consensus.frost_signature import FrostSignature
+from wasp.consensus.protocol_times import ATTEMPT_TIMEOUT
 from wasp.consensus.signing_session import (
     CommitteeSignature,
     FrostSignatureMessage,
@@ -288,6 +289,23 @@ def check_attempts_joined() -> None:
             joined = any(isinstance(envelope.message, NextAttempt) for envelope in step.messages)
             assert others > f or not joined, "too early: f members may lie"
             assert others <= f or joined, "too late: one of f + 1 is correct"
+
+
+def check_attempts_wait_for_company() -> None:
+    """The time of an attempt begins when n - f members are there, not before."""
+    for n in (4, 5, 6, 7, 8, 9):
+        committee = SigningCommittee(n)
+        waiting = committee.dealt.committee.waiting
+        node = committee.nodes[committee.members[0]]
+        [prepared] = node.handle_input(PrepareSignature(), 0).outputs
+        steps = [node.handle_input(SignMessage(MESSAGE, ((0, prepared.preparation),)), 0)]
+        announced = steps[0].messages[-1].message
+        assert announced == NextAttempt(1, announced.offer), "too few commitments for attempt 0"
+        for count, member in enumerate(committee.members, 1):
+            node.handle_message(member, path_of(), announced, count)
+            begun = node.deadline - 2 * ATTEMPT_TIMEOUT
+            assert count >= waiting or begun == 0, f"too early: {count} of {n}"
+            assert count < waiting or begun == waiting, f"too late: {count} of {n}"
 
 
 def check_sessions_of_a_coordinator() -> None:

@@ -9,8 +9,8 @@ the time of attempt 0, attempt k has 2^k T.
   n - 1 requests and (n - f)(n - 1) shares are sent.
 - Too few well-formed commitments: attempt 1 begins at 0, but the offers for it come at 1d: 3d.
 - A signer that spoils a session costs 2d more, whether its share is bad or missing.
-- Silent signers in attempt 0: T, asked T + 1d, answered T + 2d. A coordinator that is silent too: at T + 2T everybody
-  announces attempt 2, announced 3T + 1d, asked 3T + 2d, answered 3T + 3d.
+- Silent signers in attempt 0: T, asked T + 1d, answered T + 2d. A coordinator that is silent too: attempt 1 has its 2T from
+  T + 1d on, when all are there; then everybody announces attempt 2, announced 3T + 2d, asked 3T + 3d, answered 3T + 4d.
 """
 
 from __future__ import annotations
@@ -116,4 +116,4 @@ def test_a_silent_coordinator_costs_the_time_of_its_attempt(n: int):
     run = Run(n)
     run.faulty = run.members(1)
     run.committee.lie(run.faulty, silent)
-    assert run.signed_at() == {3 * T + 3 * D}
+    assert run.signed_at() == {3 * T + 4 * D}

@@ -10,13 +10,15 @@ n - f members sign together; a share fits one list of their commitments to nonce
 3. on the shares of all signers of a session: combine; a signature that verifies is the output
 4. if it does not verify, the shares are checked one by one, and whose share is bad is a culprit
 5. attempt 0 gives way to attempt 1 at once when it has too few signers, or one of them gives a bad share, no share, or one of
-   another digest; any attempt k gives way to k + 1 when its timeout is over (``protocol_times``)
+   another digest; any attempt k gives way to k + 1 when n - f members have been in k or later for its timeout
+   (``protocol_times``); while there are fewer, line 6 is said again each time that the timeout is over
 6. whoever begins an attempt k >= 1 multicasts ``NextAttempt(k, offer)``; f + 1 members in k or later pull others along
 7. the coordinator of attempt k, member (log index + k) mod n, as soon as n - f members that are no culprits have offers for k
    that are not used: multicast ``SigningSession(k, s, commitments)``, s = 0, 1, ..., f; offers for attempt 1 come with
    line 2, for later ones with line 6, and new ones with line 8
 8. a signer in such a session, once, if it is named with its offer: multicast ``SessionShare(k, s, share, offer)``
-9. whoever has the signature answers what belongs to a later session or attempt with ``CommitteeSignature(signature)``
+9. whoever has the signature answers what belongs to a later session or attempt, or is said again, with
+   ``CommitteeSignature(signature)``
 10. on a valid ``CommitteeSignature``: output it
 
 *Robust.* In attempt k only its coordinator's sessions use nonces, so a correct one knows which are unused. A session that
@@ -24,7 +26,9 @@ does not end in a signature keeps a faulty member, silent or culprit, out of the
 enough, without any timer; timers only replace coordinators. *Blame.* A coordinator that tells two lists can't make correct
 signers look bad; a member that is named with nonces that it did not offer tells on the coordinator. *Nonces* are used
 once: a pair is replaced before its share leaves, and an instance is never resumed after a crash. *Totality.* Who lacks the
-signature that another correct member has, asks for it with its next message, at the latest when its time is over.
+signature that another correct member has, asks for it with its next message, at the latest when its time is over. *Together.*
+Members that know the digest long before the others wait for them in an attempt: if all went on by their own clocks, and each
+attempt needs every correct member, they could miss each other for ever.
 
 Departures from ROAST: attempt 0, whose nonces are ready ahead; shares go to all and not to the coordinator, which saves a
 delay; coordinators take turns instead of all running at once, because a multicast each would be n^2 sessions; a session more
@@ -37,7 +41,6 @@ n (n - 1) + n (n - 1) + (n - 1) + (n - f)(n - 1) messages. With f of its signers
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import TypeAlias
 
 from ledger.kernel.automaton import NOTHING, Envelope, Fault, NodeId, Path, Step, StepBuilder
@@ -58,9 +61,11 @@ from wasp.consensus.committee_protocol import Membership
 from wasp.consensus.signing_session import (
     CommitteeSignature,
     FrostSignatureMessage,
+    HeldSignature,
     NextAttempt,
     Offers,
     Place,
+    Progress,
     Session,
     SessionShare,
     SignatureShare,
@@ -88,21 +93,20 @@ class FrostSignature(AnchorSignature):
         self._verifier = membership.verifier
         self._rng = membership.rng
         self._times = membership.times
-        self._join_quorum = committee.some_correct
         self._turns = SigningTurns(committee, log_index, self._key)
         self._nonces: NoncePair | None = None
         self._digest: Digest | None = None
         self._first_shares: dict[int, SignatureShare] = {}
         self._culprits = 0
         self._attempt = 0
+        self._announced = 0
         self._deadline: Instant | None = None
-        self._begun = [0] * committee.n
+        self._progress = Progress(committee)
         self._offers = Offers()
         self._opened = 0
         self._sessions: defaultdict[Place, Session] = defaultdict(Session)
-        self._signature: Signature | None = None
-        self._signed_in = FIRST
-        self._told = self._told_by = committee.bit[membership.me]
+        self._held: HeldSignature | None = None
+        self._told_by = committee.bit[membership.me]
 
     @property
     def started(self) -> bool:
@@ -116,8 +120,8 @@ class FrostSignature(AnchorSignature):
     @property
     def status(self) -> str:
         """What is waited for."""
-        if self._signature is not None:
-            return f"signed in attempt {self._signed_in[0]}"
+        if self._held is not None:
+            return f"signed in attempt {self._held.place[0]}"
         shares = max((len(session.shares) for session in self._sessions.values()), default=0)
         return f"signed by me {self.started}, attempt {self._attempt}, shares {shares}/{self._turns.signer_quorum}"
 
@@ -137,8 +141,8 @@ class FrostSignature(AnchorSignature):
                 return step.build()
 
     def handle_message(self, sender: NodeId, path: Path, message: Value, now: Instant) -> Step[SignatureOutput]:
-        if self._signature is not None:
-            return self._answer(sender, message, self._signature)
+        if self._held is not None:
+            return self._held.answer(sender, message)
         if isinstance(message, SignatureShare):
             return self._handle_signature_share(sender, message, now)
         step: _Builder = StepBuilder()
@@ -160,7 +164,10 @@ class FrostSignature(AnchorSignature):
         if self._deadline is None or now < self._deadline:
             return NOTHING
         step: _Builder = StepBuilder()
-        self._begin(step, self._attempt + 1, now)
+        if self._progress.is_joined(self._attempt):
+            self._begin(step, self._attempt + 1, now)
+        else:
+            self._announce(step, now)
         return step.build()
 
     def _handle_sign_message(self, step: _Builder, input: SignMessage, now: Instant) -> None:
@@ -228,12 +235,10 @@ class FrostSignature(AnchorSignature):
 
     def _begin(self, step: _Builder, attempt: int, now: Instant) -> None:
         """Lines 5 and 6."""
-        assert self._nonces is not None
         self._attempt, self._opened = attempt, 0
-        self._start_timer(now)
         for place in [place for place in self._sessions if 0 < place[0] < attempt]:
             del self._sessions[place]
-        self._multicast(step, NextAttempt(attempt, self._nonces.commitment))
+        self._announce(step, now)
         self._maybe_open_session(step)
 
     def _handle_next_attempt(self, step: _Builder, sender: NodeId, message: NextAttempt, now: Instant) -> None:
@@ -241,21 +246,24 @@ class FrostSignature(AnchorSignature):
         if not self._turns.is_place((message.attempt, 0)):
             self._blame(step, sender, "bad_attempt", f"attempt {message.attempt} of {self._turns.attempts_max}")
             return
-        self._begun[member] = max(self._begun[member], message.attempt)
+        waiting = not self._progress.is_joined(self._attempt)
+        self._progress.note(member, message.attempt)
+        if waiting and self._progress.is_joined(self._attempt):
+            self._start_timer(now)
         self._offers.note(member, (message.attempt, 0), message.offer)
         self._maybe_join(step, now)
         self._maybe_open_session(step)
 
     def _maybe_join(self, step: _Builder, now: Instant) -> None:
         """Line 6: a correct member has given up all attempts before this one."""
-        joined = sorted(self._begun)[-self._join_quorum]
-        if self._digest is not None and self._signature is None and joined > self._attempt:
+        joined = self._progress.joined
+        if self._digest is not None and self._held is None and joined > self._attempt:
             self._begin(step, joined, now)
 
     def _maybe_open_session(self, step: _Builder) -> None:
         """Line 7. An offer that is no commitment makes a culprit; it is looked at only when it is to be used."""
         attempt = self._attempt
-        if attempt == 0 or self._turns.coordinator(attempt) != self._me or self._signature is not None:
+        if attempt == 0 or self._turns.coordinator(attempt) != self._me or self._held is not None:
             return
         while self._opened < self._turns.sessions_max:
             candidates = [member for member in self._turns.by_turn(attempt) if not self._culprits >> member & 1]
@@ -291,7 +299,7 @@ class FrostSignature(AnchorSignature):
         No coordinator knows what a member offers for an attempt before the member has begun it, or knows the digest for 1.
         """
         session = self._sessions[place]
-        if self._digest is None or self._signature is not None or session.commitments is None or session.answered:
+        if self._digest is None or self._held is not None or session.commitments is None or session.answered:
             return
         if place[0] != max(self._attempt, 1) or self._me not in session.signers:
             return
@@ -323,15 +331,14 @@ class FrostSignature(AnchorSignature):
     def _maybe_combine(self, step: _Builder, place: Place, now: Instant) -> None:
         """Lines 3, 4 and 5."""
         session = self._sessions[place]
-        if self._digest is None or self._signature is not None or session.failed:
+        if self._digest is None or self._held is not None or session.failed:
             return
         commitments, shares = session.commitments, session.all_shares()
         if commitments is None or shares is None:
             return
         signature = self._key.combine(self._digest, commitments, shares)
         if signature is not None:
-            begun = zip(self._committee.members, self._begun, strict=True)
-            self._end_with(step, signature, place, [member for member, attempt in begun if (attempt, 0) > place])
+            self._end_with(step, signature, place)
             return
         session.failed = True
         for member, share in shares.items():
@@ -348,42 +355,32 @@ class FrostSignature(AnchorSignature):
         elif not self._told_by & (bit := self._committee.bit[sender]):
             self._told_by |= bit
             if self._verifier.verify(self._key.group_key, self._digest, message.signature):
-                self._end_with(step, message.signature, FIRST, ())
+                self._end_with(step, message.signature, None)
             else:
                 self._blame(step, sender, "bad_signature", "not the committee's signature of the digest")
 
-    def _end_with(self, step: _Builder, signature: Signature, place: Place, asking: Iterable[NodeId]) -> None:
-        """Line 9 for those who have asked before."""
-        self._signature, self._signed_in, self._deadline = signature, place, None
+    def _end_with(self, step: _Builder, signature: Signature, place: Place | None) -> None:
+        """Line 9 for those who have asked before, if it was made here, in this session."""
+        self._deadline = None
+        self._held = HeldSignature(signature, place or FIRST, self._committee, self._path, self._me, self._progress)
         self._first_shares.clear()
         self._sessions.clear()
         step.outputs.append(MessageSigned(signature))
-        for member in asking:
-            step.add(self._tell(member, signature))
-
-    def _answer(self, sender: NodeId, message: Value, signature: Signature) -> Step[SignatureOutput]:
-        """Line 9."""
-        match message:
-            case NextAttempt():
-                place = (message.attempt, 0)
-            case SigningSession() | SessionShare():
-                place = (message.attempt, message.session)
-            case _:
-                return NOTHING
-        return self._tell(sender, signature) if place > self._signed_in else NOTHING
-
-    def _tell(self, member: NodeId, signature: Signature) -> Step[SignatureOutput]:
-        """Each member is told once."""
-        bit = self._committee.bit[member]
-        if self._told & bit:
-            return NOTHING
-        self._told |= bit
-        return Step(messages=(Envelope((member,), self._path, CommitteeSignature(signature)),))
+        for member in self._progress.beyond(place) if place is not None else ():
+            step.add(self._held.tell(self._committee.members[member]))
 
     def _start_timer(self, now: Instant) -> None:
-        """Of the present attempt; the last one has none, and none has one when these timers are off."""
-        timeout = self._times.timeout_of_attempt(self._attempt) if self._attempt < self._turns.attempts_max else None
+        """Of the present attempt; longer when it was announced again. In the end there is none, nor when timers are off."""
+        place = max(self._attempt, self._announced)
+        timeout = self._times.timeout_of_attempt(place) if place < self._turns.attempts_max else None
         self._deadline = None if timeout is None else now + timeout
+
+    def _announce(self, step: _Builder, now: Instant) -> None:
+        """Line 6."""
+        assert self._nonces is not None
+        self._announced += 1
+        self._start_timer(now)
+        self._multicast(step, NextAttempt(self._attempt, self._nonces.commitment))
 
     def _is_kept(self, attempt: int) -> bool:
         """Sessions of the present attempt and of the next one are kept; who misses others asks for the signature later."""

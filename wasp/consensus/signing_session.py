@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
+from ledger.kernel.automaton import NOTHING, Envelope, NodeId, Path, Step
 from ledger.kernel.encoding import Digest, Natural, Value, digest_of_bytes
 from ledger.kernel.identity import Signature
 from ledger.kernel.threshold import SigningKey
@@ -114,6 +115,34 @@ class SigningTurns:
         return distinct and known and all(self._key.is_commitment(commitment) for _, commitment in commitments)
 
 
+class Progress:
+    """Which attempt each member has begun last: who pulls whom along, and who waits for whom."""
+
+    def __init__(self, committee: Committee) -> None:
+        self._join_quorum = committee.some_correct
+        self._company_quorum = committee.waiting
+        self._begun = [0] * committee.n
+
+    @property
+    def joined(self) -> int:
+        """The latest attempt that f + 1 members have reached, so a correct one."""
+        return sorted(self._begun)[-self._join_quorum]
+
+    def note(self, member: int, attempt: int) -> bool:
+        """A member says that it has begun an attempt; whether it says so for the first time."""
+        first = attempt > self._begun[member]
+        self._begun[member] = max(self._begun[member], attempt)
+        return first
+
+    def is_joined(self, attempt: int) -> bool:
+        """Whether n - f members have reached the attempt: all correct ones are pulled there."""
+        return sum(begun >= attempt for begun in self._begun) >= self._company_quorum
+
+    def beyond(self, place: Place) -> list[int]:
+        """Who has begun a later attempt than that of this session."""
+        return [member for member, attempt in enumerate(self._begun) if (attempt, 0) > place]
+
+
 class Session:
     """One session, as one member knows it."""
 
@@ -163,3 +192,40 @@ class Offers:
         """A session is opened with these offers."""
         for member, _ in commitments:
             self._latest[member] = (self._latest[member][0], None)
+
+
+class HeldSignature:
+    """The signature at a member that has it, and gives it, once, to each other member that still tries to make it.
+
+    Who asks: whoever speaks about a session or an attempt after that of the signature, or announces an attempt again.
+    """
+
+    def __init__(
+        self, signature: Signature, place: Place, committee: Committee, path: Path, me: int, progress: Progress
+    ) -> None:
+        self._message = CommitteeSignature(signature)
+        self.place = place
+        self._committee = committee
+        self._path = path
+        self._progress = progress
+        self._told = 1 << me
+
+    def answer(self, sender: NodeId, message: Value) -> Step[Any]:
+        """A message comes."""
+        match message:
+            case NextAttempt():
+                first = self._progress.note(self._committee.index[sender], message.attempt)
+                asking = not first or (message.attempt, 0) > self.place
+            case SigningSession() | SessionShare():
+                asking = (message.attempt, message.session) > self.place
+            case _:
+                asking = False
+        return self.tell(sender) if asking else NOTHING
+
+    def tell(self, member: NodeId) -> Step[Any]:
+        """Give the member the signature."""
+        bit = self._committee.bit[member]
+        if self._told & bit:
+            return NOTHING
+        self._told |= bit
+        return Step(messages=(Envelope((member,), self._path, self._message),))

@@ -367,7 +367,9 @@ def test_announcements_that_come_before_the_digest_pull_too():
     assert messages(committee.sign(0))[1] == NextAttempt(2, committee.share_of(0).offer)
 
 
-def test_attempts_last_twice_as_long_each_up_to_a_limit_and_end():
+@pytest.mark.parametrize("alone", [False, True])
+def test_attempts_last_twice_as_long_each_up_to_a_limit_and_end(alone: bool):
+    """A member that is alone in an attempt announces it again, where with n - f it would go on."""
     committee = Members()
     node = committee.node(0)
     committee.sign(0)
@@ -377,8 +379,36 @@ def test_attempts_last_twice_as_long_each_up_to_a_limit_and_end():
         assert node.handle_timer(node.deadline - 1) is NOTHING
         now = node.deadline
         [announced, *_] = messages(node.handle_timer(now))
-        assert announced.attempt == len(waits)
+        assert announced.attempt == (1 if alone else len(waits))
+        for other in () if alone else (0, 2, 3, 4):
+            committee.tell(0, other, announced, now)
     assert waits == [min(ATTEMPT_TIMEOUT * 2**attempt, TIMEOUT_MAX) for attempt in range(10)]
+
+
+def test_an_attempt_has_its_time_from_when_n_minus_f_members_are_there():
+    committee = Members()
+    node = committee.node(0)
+    committee.sign(0)
+    now = ATTEMPT_TIMEOUT
+    [announced, *_] = messages(node.handle_timer(now))
+    for others, sender in enumerate((0, 2, 3, 4), 1):
+        now += 1_000
+        committee.tell(0, sender, announced, now)
+        assert node.deadline == (now if others == 4 else ATTEMPT_TIMEOUT) + 2 * ATTEMPT_TIMEOUT
+
+
+def test_who_has_the_signature_gives_it_to_a_member_that_says_again_where_it_is():
+    """The member is in the attempt of the signature, and its share came to others before theirs came to it."""
+    committee = Members()
+    node = committee.node(0)
+    committee.sign(0)
+    steps = [committee.tell(0, member, committee.share_of(member)) for member in (1, 2, 3, 4)]
+    [signed] = steps[-1].outputs
+    assert node._held is not None
+    node._held.place = (1, 0)
+    asking = NextAttempt(1, committee.share_of(3).offer)
+    told = [messages(committee.tell(0, 3, asking)) for _ in range(3)]
+    assert told == [[], [CommitteeSignature(signed.signature)], []]
 
 
 def test_attempts_beyond_the_last_are_faults():

@@ -34,7 +34,6 @@ from wasp.consensus.common_coin import CommonCoin
 from wasp.consensus.common_subset import CommonSubset
 from wasp.consensus.consensus import Consensus
 from wasp.consensus.distributed_key import DistributedKey
-from wasp.consensus.frost_signature import FrostSignature
 from wasp.consensus.hbbft import HoneyBadger
 from wasp.consensus.hotstuff import HotStuff
 from wasp.consensus.jolteon import Jolteon
@@ -45,7 +44,7 @@ from wasp.consensus.nonce_signature import NonceSignature
 from wasp.consensus.pbft import Pbft
 from wasp.consensus.proposal_list import Gathering
 from wasp.consensus.reliable_broadcast import ReliableBroadcast
-from wasp.consensus.signing_session import SigningTurns
+from wasp.consensus.signing_session import Progress, SigningTurns
 from wasp.consensus.tendermint import Tendermint
 from wasp.consensus.view_change import ViewChanges
 from wasp.consensus.vote import Certificate
@@ -189,8 +188,10 @@ MUTANTS: list[tuple[Any, str, int, Callable[[], None], str]] = [
     (SigningTurns, "signer_quorum", +1, FROST_SIGNERS, "signers|totality"),
     (SigningTurns, "sessions_max", -1, signature_checks.check_sessions_of_a_coordinator, "robust"),
     (SigningTurns, "sessions_max", +1, signature_checks.check_sessions_of_a_coordinator, "too many sessions"),
-    (FrostSignature, "_join_quorum", -1, signature_checks.check_attempts_joined, "too early"),
-    (FrostSignature, "_join_quorum", +1, signature_checks.check_attempts_joined, "too late"),
+    (Progress, "_join_quorum", -1, signature_checks.check_attempts_joined, "too early"),
+    (Progress, "_join_quorum", +1, signature_checks.check_attempts_joined, "too late"),
+    (Progress, "_company_quorum", -1, signature_checks.check_attempts_wait_for_company, "too early"),
+    (Progress, "_company_quorum", +1, signature_checks.check_attempts_wait_for_company, "too late"),
     (CommonSubset, "_join_quorum", -1, check_joining, "too early"),
     (CommonSubset, "_join_quorum", +1, check_joining, "too late"),
     (Consensus, "_join_quorum", -1, check_joining_deciders, "too early"),

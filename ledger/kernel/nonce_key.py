@@ -24,6 +24,13 @@ still leave K(0) to n - 2f members, so it is not done; Wasp does not either.) Up
 of K and one of X are left to them, and one equation. That n - f members sign makes f + 1 correct ones vouch for what is
 signed. Two messages under one K give the key away: the caller never signs twice with the same dealings.
 
+Nor is K bound to the message, as FROST's nonce is. Who deals last, knowing the commitments of the others, can choose the sum;
+with many signatures open at once whose messages it foresees, that makes a forgery (Benhamouda and others, *On the
+(in)security of ROS*, 2021: in no time with 253 of them, by Wagner's algorithm in some 2^50 steps with 15). In a chain the
+next instance begins when the last has ended or timed out, so only a scheduler that stops everything for long has many open;
+and the order of two requests or more, so the message, is told by entropy that nobody knows before the dealers are decided.
+A batch of one request has no such guard. Wasp's is no different.
+
 ``ModelNonceKey`` is the ideal functionality under the same group key: shares, proofs and partial signatures are keyed
 hashes of the same lengths, made again to be checked; a dealing has the same form, and can be wrong in the same places.
 """

@@ -73,7 +73,7 @@ class SigningKey(Protocol):
         ...
 
     def verify_share(self, member: int, message: bytes, commitments: Commitments, share: bytes) -> bool:
-        """Whether the signer with this index computed its share rightly. Total."""
+        """Whether the signer with this index computed its share rightly. Total, for commitments that were checked."""
         ...
 
     def combine(self, message: bytes, commitments: Commitments, shares: Mapping[int, bytes]) -> Signature | None:
@@ -122,11 +122,14 @@ class NonceKey(Protocol):
         ...
 
     def verify_implication(self, member: int, sid: bytes, dealing: bytes, implication: bytes) -> bool:
-        """Whether this proves that what was encrypted for that member does not fit the commitments. Total."""
+        """Whether this proves that what was encrypted for that member does not fit the commitments.
+
+        Total, for a dealing that was checked.
+        """
         ...
 
     def verify_share(self, member: int, dealing: bytes, share: bytes) -> bool:
-        """Whether this is the member's share of the dealing. Total."""
+        """Whether this is the member's share of the dealing. Total, for a dealing that was checked."""
         ...
 
     def recover(self, dealing: bytes, shares: Mapping[int, bytes]) -> bytes:
@@ -138,7 +141,7 @@ class NonceKey(Protocol):
         ...
 
     def verify_partial(self, member: int, dealings: Sequence[bytes], message: bytes, partial: bytes) -> bool:
-        """Whether the member signed the message with the sum of these dealings' nonces. Total."""
+        """Whether the member signed the message with the sum of these dealings' nonces. Total, for checked dealings."""
         ...
 
     def combine(self, dealings: Sequence[bytes], message: bytes, partials: Mapping[int, bytes]) -> Signature:
@@ -167,7 +170,7 @@ class DecryptionKey(Protocol):
         ...
 
     def verify_share(self, member: int, ciphertext: bytes, share: bytes) -> bool:
-        """Whether the member's share is right. Total."""
+        """Whether the member's share is right. Total, for a ciphertext that was checked."""
         ...
 
     def combine(self, ciphertext: bytes, shares: Mapping[int, bytes]) -> bytes:

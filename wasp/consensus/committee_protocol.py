@@ -49,7 +49,7 @@ class Membership(Frozen):
     verifier: Verifier
     keys: MemberKeys
     rng: Stream
-    """Of this instance: for secrets of its own."""
+    """For secrets of its own; never the same stream in two lives of a member."""
     times: ProtocolTimes = ProtocolTimes()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.kernel.dleq import PROOF_SIZE, prove_equal, verify_equal
+from ledger.kernel.dleq import PROOF_SIZE, _challenge, prove_equal, verify_equal
 from ledger.kernel.group import IDENTITY, ORDER, base_times, hash_to_point, plus, scalar_bytes, times
 
 SECRET, BASE, CONTEXT = 12345, hash_to_point(b"base"), b"context"
@@ -27,10 +27,24 @@ def test_an_image_with_another_logarithm_has_no_proof_by_who_knows_the_key():
         assert not verify_equal(KEY, BASE, wrong, PROOF, CONTEXT)
 
 
-def test_bytes_do_not_pass_from_the_context_to_the_base():
-    """The context's length is hashed: what is proven for one context and base says nothing about another split of them."""
-    _, proof = prove_equal(SECRET, BASE, CONTEXT + BASE)
-    assert not verify_equal(KEY, BASE, IMAGE, proof, CONTEXT)
+def test_nothing_that_is_proven_can_be_chosen_after_the_challenge():
+    """Each of these would be a proof of what is not so, if one of the five points were not hashed."""
+    k, other, c = 77, 99, 0
+
+    def fits(response: int, key: bytes = KEY, base: bytes = BASE, image: bytes = IMAGE) -> bool:
+        return verify_equal(key, base, image, scalar_bytes(c) + scalar_bytes(response % ORDER), CONTEXT)
+
+    wrong, left, right = times(other, BASE), base_times(k), times(k, BASE)
+    c = _challenge(CONTEXT, BASE, KEY, wrong, left, right)
+    assert not fits(k + c * other, image=wrong), "the commitment to G"
+    assert not fits(k + c * SECRET, image=wrong), "the commitment to H"
+    c = _challenge(CONTEXT, BASE, KEY, IMAGE, left, times(other, BASE))
+    z, inverse = k + c * SECRET, pow(c, -1, ORDER)
+    assert not fits(z, image=times((z - other) * inverse, BASE)), "the image"
+    assert not fits(z, base=times(pow(z, -1, ORDER), plus(times(other, BASE), times(c, IMAGE)))), "the base"
+    c = _challenge(CONTEXT, BASE, KEY, IMAGE, base_times(other), right)
+    z, inverse = k + c * SECRET, pow(c, -1, ORDER)
+    assert not fits(z, key=base_times((z - other) * inverse)), "the key"
 
 
 def test_scalars_of_a_proof_have_one_encoding():

@@ -44,12 +44,14 @@ def load_figure(data: SweepData, machine: str) -> Drawing:
             place.set_title(f"{protocol}, {name}", pad=3)
             place.set_xscale("log")
             place.xaxis.set_major_formatter(lambda value, _: in_thousands(value))
+            place.xaxis.set_minor_formatter(lambda value, _: in_thousands(value) if f"{value:e}"[0] in "25" else "")
+            place.tick_params(axis="x", which="minor", labelsize=7)
             time_axis(place)
-            place.xaxis.set_tick_params(labelbottom=True)
+            place.tick_params(axis="x", which="both", labelbottom=True)
         for place in axes[0 : len(kinds) : columns]:
             place.set_ylabel("latency of a request")
         for place in axes[max(0, len(kinds) - columns) : len(kinds)]:
-            place.set_xlabel("requests anchored per second")
+            place.set_xlabel("requests decided per second")
         handles = [Line2D([], [], label=f"{nodes} members", **_look(index)) for index, nodes in enumerate(sizes)]
         whisker = Line2D([], [], color=light("ink"), linestyle="", marker="|", markersize=9, label="up to p95")
         figure.legend(handles=[*handles, whisker], loc="outside upper left", ncols=5, handlelength=2.6)

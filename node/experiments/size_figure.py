@@ -89,8 +89,8 @@ def _draw_panel(place: Axes, data: SweepData, phase: str, machine: str, look: Pr
         nodes = [nodes for nodes, _ in points]
         middle = [summary.p50 / 1000 for _, summary in points]
         for high, alpha in (
-            ([summary.p99 for _, summary in points], 0.13),
-            ([summary.p95 for _, summary in points], 0.18),
+            ([summary.p99 for _, summary in points], 0.09),
+            ([summary.p95 for _, summary in points], 0.13),
         ):
             place.fill_between(
                 nodes, middle, [span / 1000 for span in high], color=look.colour(protocol), alpha=alpha, linewidth=0

@@ -7,6 +7,7 @@ is written above each.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import log
 from typing import Any
 
 from matplotlib import rc_context
@@ -57,10 +58,10 @@ def stages_of(records: Sequence[CellRecord]) -> dict[str, float]:
 
 
 def chosen(sizes: Sequence[int], count: int) -> list[int]:
-    """So many of the sizes, the smallest and the largest among them, evenly by place."""
-    if len(sizes) <= count:
-        return list(sizes)
-    return [sizes[round(place * (len(sizes) - 1) / (count - 1))] for place in range(count)]
+    """At most so many of the sizes, the smallest and the largest among them, evenly on a logarithmic axis."""
+    low, high = sizes[0], sizes[-1]
+    wanted = [low * (high / low) ** (place / (count - 1)) for place in range(count)]
+    return list(dict.fromkeys(min(sizes, key=lambda size: abs(log(size / want))) for want in wanted))
 
 
 def _draw_bars(place: Axes, protocols: Sequence[str], data: SweepData) -> None:

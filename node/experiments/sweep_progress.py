@@ -82,7 +82,7 @@ def _lines(name: str, count: int, left: TimeLeft) -> Note:
         left.note(cell, result.seconds)
         if monotonic() - told >= LINE_EVERY:
             told = monotonic()
-            sys.stderr.write(f"{name}: {count - left.count:,} of {count:,} cells, {_left_text(left)}\n")
+            sys.stderr.write(f"{name}: {count - left.count:,} of {count:,} cells {_left_text(left)}".rstrip() + "\n")
             sys.stderr.flush()
 
     return note
@@ -112,7 +112,7 @@ def _bar(name: str, count: int, left: TimeLeft) -> Iterator[Note]:
 
 def _left_text(left: TimeLeft) -> str:
     seconds = left.seconds
-    return "" if seconds is None else f"about {in_words(seconds)} left"
+    return f"(about {in_words(seconds)} left)" if seconds else ""
 
 
 def in_words(seconds: float) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from ledger.kernel.automaton import Automaton, Envelope, NodeId, Path, Step
 from ledger.kernel.encoding import Codec, digest
 from ledger.kernel.identity import CryptoKind, verifier
-from ledger.kernel.instant import Instant
+from ledger.kernel.instant import HOUR, Instant
 from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rng import Stream, stream
 from ledger.kernel.signing_key import deal_signing_keys
@@ -248,7 +248,13 @@ def check_signature(n: int, liars: Signers, seed: int, kind: CryptoKind = "model
         for _ in range(rng.randrange(0, 2 * n)):
             if network.pending:
                 network.crank()
-    network.run()
+    correct: list[Any] = [network.nodes[me] for me in network.correct]
+    network.run(
+        until=lambda: (
+            network.now > HOUR
+            or (not network.pending and all(node.started and node.deadline is None for node in correct))
+        )
+    )
     committee.check_signed(network)
 
 

@@ -244,7 +244,7 @@ class FrostSignature(AnchorSignature):
     def _handle_next_attempt(self, step: _Builder, sender: NodeId, message: NextAttempt, now: Instant) -> None:
         member = self._committee.index[sender]
         if not self._turns.is_place((message.attempt, 0)):
-            self._blame(step, sender, "bad_attempt", f"attempt {message.attempt} of {self._turns.attempts_max}")
+            self._blame(step, sender, "bad_attempt", "attempt 0 is never announced")
             return
         waiting = not self._progress.is_joined(self._attempt)
         self._progress.note(member, message.attempt)
@@ -370,9 +370,12 @@ class FrostSignature(AnchorSignature):
             step.add(self._held.tell(self._committee.members[member]))
 
     def _start_timer(self, now: Instant) -> None:
-        """Of the present attempt; longer when it was announced again. In the end there is none, nor when timers are off."""
-        place = max(self._attempt, self._announced)
-        timeout = self._times.timeout_of_attempt(place) if place < self._turns.attempts_max else None
+        """Of the present attempt; longer when it was announced again. There is none when timers are off.
+
+        There is no last attempt: who gave up in an outage would find nobody after it. Timeouts have a limit, and the instance
+        an end.
+        """
+        timeout = self._times.timeout_of_attempt(max(self._attempt, self._announced))
         self._deadline = None if timeout is None else now + timeout
 
     def _announce(self, step: _Builder, now: Instant) -> None:

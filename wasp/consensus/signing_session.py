@@ -82,7 +82,6 @@ class SigningTurns:
         self._key = key
         self.signer_quorum = committee.waiting
         self.sessions_max = committee.f + 1  # a coordinator needs no more: one faulty member spoils one session
-        self.attempts_max = 2 * committee.n  # two turns of all coordinators, of whom n - f are correct
 
     def coordinator(self, attempt: int) -> int:
         """Who opens the sessions of the attempt; in attempt 0, the first of its signers."""
@@ -104,8 +103,8 @@ class SigningTurns:
         return signers if len(signers) == self.signer_quorum else None
 
     def is_place(self, place: Place) -> bool:
-        """Whether there may be such an attempt and such a session of it."""
-        return 1 <= place[0] <= self.attempts_max and place[1] < self.sessions_max
+        """Whether there may be such an attempt and such a session of it. Attempts go on for as long as an outage does."""
+        return place[0] >= 1 and place[1] < self.sessions_max
 
     def is_list(self, commitments: CommitmentList) -> bool:
         """Whether these are n - f distinct members with commitments. Total."""

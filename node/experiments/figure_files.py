@@ -2,7 +2,8 @@
 
 What a sweep's figures are, in order: latency against committee size, the agreement alone and the whole instance, for each
 kind of silence; latency by stage, for each map; traffic with its powers; distributions of latency; rounds of agreements;
-latency against throughput. ``figures.md`` beside them has the captions, and a table of the medians.
+latency against throughput. ``figures.md`` beside them has the captions, what one should know of the
+cells, and tables of the medians.
 """
 
 from __future__ import annotations
@@ -60,9 +61,10 @@ def write_figures(folder: Path, out: Path | None, kind: str) -> list[str]:
             drawing.save(path)
             told.append(str(path))
     drawings = [drawing for drawing in drawn if isinstance(drawing, Drawing)]
+    notes = [] if data is None else list(notes_of(data))
     page = place / "figures.md"
-    page.write_text(_page(drawings, kind, [] if data is None else list(tables_of(data))), encoding="utf-8")
-    return [*told, str(page)]
+    page.write_text(_page(drawings, kind, notes, [] if data is None else list(tables_of(data))), encoding="utf-8")
+    return [*told, str(page), *(f"note: {note}" for note in notes)]
 
 
 # --------------------------------------------------------------------------------------------------------------- a sweep
@@ -127,6 +129,17 @@ def _setting_text(setting: Sequence[tuple[str, Any]], first: Sequence[tuple[str,
     )
 
 
+def notes_of(data: SweepData) -> Iterator[str]:
+    """What a reader of the figures should know."""
+    failed = len(data.manifest["failed"])
+    if failed:
+        yield f"{failed:,} of {data.manifest['cells']:,} cells have failed and are not drawn; the manifest has the reasons."
+    timed = [record for record in data.records if record.counts["views_changed"] or record.counts["signers_changed"]]
+    if timed:
+        where = ", ".join(dict.fromkeys(f"{record.protocol} with {record.nodes}" for record in timed))
+        yield f"In {len(timed):,} cells timers have replaced leaders or signers, so latencies have timeouts in them: {where}."
+
+
 def tables_of(data: SweepData) -> Iterator[str]:
     """Medians of what figures draw of latency against size, as Markdown: one table per map and silence."""
     sized, _ = _apart(data)
@@ -175,9 +188,10 @@ def _of_run(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Drawn]:
 # ------------------------------------------------------------------------------------------------------------ their page
 
 
-def _page(drawings: Sequence[Drawing], kind: str, tables: Sequence[str]) -> str:
-    """Captions, and tables of milliseconds, as Markdown."""
+def _page(drawings: Sequence[Drawing], kind: str, notes: Sequence[str], tables: Sequence[str]) -> str:
+    """Captions, notes, and tables of milliseconds, as Markdown."""
     parts = [f"![{drawing.alternative}]({drawing.name}.{kind})\n\n{drawing.caption}" for drawing in drawings]
+    parts += notes
     if tables:
         parts.append("Medians, in milliseconds, by number of members:")
     return "\n\n".join([*parts, *tables]) + "\n"

@@ -196,8 +196,28 @@ def test_where_every_cell_has_failed_there_is_nothing_to_draw(tmp_path):
     text = (
         '[study]\nname = "mute"\nseeds = 1\n[fixed]\nblocks = 1\nprotocol = "pbft"\nsilent = 2\n[sweep]\nnodes = [4]\n'
     )
-    folder = swept(tmp_path / "mute", text)
-    assert write_figures(folder, None, "svg")[0] == "left out: all figures: every cell has failed"
+    told = write_figures(swept(tmp_path / "mute", text), None, "svg")
+    assert told[0] == "left out: all figures: every cell has failed"
+    assert told[-1] == "note: 1 of 1 cells have failed and are not drawn; the manifest has the reasons."
+
+
+def test_latencies_with_timeouts_in_them_are_noted(tmp_path):
+    text = """\
+[study]
+name = "hasty"
+seeds = 1
+[fixed]
+blocks = 1
+timers = "60ms"
+silent = 0
+[sweep]
+protocol = ["pbft", "wasp"]
+nodes = [4]
+"""
+    told = write_figures(swept(tmp_path / "hasty", text), None, "svg")
+    note = "In 1 cells timers have replaced leaders or signers, so latencies have timeouts in them: pbft with 4."
+    assert told[-1] == f"note: {note}"
+    assert note in (tmp_path / "hasty" / "out" / "figures" / "figures.md").read_text()
 
 
 # ------------------------------------------------------------------------------------------------- what is laid over them

@@ -1,5 +1,6 @@
 """Studies: what a file says, in which order it is run, how often; and all that is wrong with it, told at once."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -277,6 +278,13 @@ def test_every_study_that_comes_along_can_be_run(path):
     study = open_study(path)
     assert study.study.name == path.stem
     assert cells_of(study, path.parent)
+
+
+def test_the_study_that_the_front_page_shows_can_be_run(study):
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    (text,) = [block for block in re.findall("```toml\n(.*?)```", readme, re.DOTALL) if "[study]" in block]
+    cells = cells_of(study(text), Path())
+    assert len(cells) == 2 * 2 * 2 * 2 * (10 + 10 + 3)
 
 
 def test_the_study_of_latency_against_size_covers_what_it_is_about():

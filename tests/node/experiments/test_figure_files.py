@@ -268,6 +268,7 @@ def test_the_power_of_a_power_law_is_found_over_the_larger_sizes_alone():
     exponent, factor = power_of([(4, 1.0), *points])
     assert (exponent, factor) == (pytest.approx(2.5), pytest.approx(3.0))
     assert power_of([(4, 1.0), (7, 5.0)]) is None
+    assert power_of([(4, 1.0), (7, 1.0), (14, 8.0)]) == (pytest.approx(3.0), pytest.approx(7**-3))
 
 
 def test_messages_grow_with_the_third_power_without_and_the_first_with_a_leader(sweep):

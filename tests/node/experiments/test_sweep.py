@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from node import cli
 from node.configuration import ConfigurationError
-from node.experiments import committee_cells, sweep_folder
+from node.experiments import committee_cells, sweep_folder, sweep_workers
 from node.experiments.committee_cells import CellResult, cells_of, run_cell
 from node.experiments.study_file import open_study
 from node.experiments.sweep import SweepInterrupted, run_sweep
@@ -358,20 +358,20 @@ def test_no_process_is_left_when_the_results_are_given_up(place):
     assert not any(process.is_alive() for process in processes)
 
 
-def test_a_process_whose_memory_has_grown_is_replaced(place, monkeypatch):
-    from node.experiments import sweep_workers
-
-    def pids(limit):
-        monkeypatch.setattr(sweep_workers, "PROCESS_MEMORY_MAX", limit)
-        found = set()
-        results = LocalWorkers(1).results(place.cells())
-        for _ in results:
-            assert results.gi_frame is not None
-            found.add(results.gi_frame.f_locals["process"]._process.pid)
-        return found
-
-    assert len(pids(2**40)) == 1
-    assert len(pids(1)) == CELLS
+@pytest.mark.parametrize(
+    ("limit", "value", "processes"),
+    [("PROCESS_MEMORY_MAX", 2**40, 1), ("PROCESS_MEMORY_MAX", 1, CELLS), ("CELLS_PER_PROCESS", 2, CELLS // 2)],
+)
+def test_a_process_is_replaced_when_its_memory_has_grown_or_it_has_run_enough(
+    place, monkeypatch, limit, value, processes
+):
+    monkeypatch.setattr(sweep_workers, limit, value)
+    found = set()
+    results = LocalWorkers(1).results(place.cells())
+    for _ in results:
+        assert results.gi_frame is not None
+        found.add(results.gi_frame.f_locals["process"]._process.pid)
+    assert len(found) == processes
 
 
 @contextmanager

@@ -146,7 +146,7 @@ def digest_of_bytes(data: bytes) -> Digest:
 
 def digest(*parts: Plain) -> Digest:
     """BLAKE2b-256 of the encoding of the tuple of parts. The first part is a label that says what is hashed."""
-    return blake2b(msgpack.packb(parts, use_bin_type=True), digest_size=DIGEST_SIZE).digest()
+    return blake2b(_encode(parts), digest_size=DIGEST_SIZE).digest()
 
 
 def digest_of(value: Value) -> Digest:

@@ -86,10 +86,10 @@ def bundled(
 
     Each packet goes the way of the route at its place.
     """
-    encoded = [wire.packet(path, message) for path, message in packets]
+    encoded = tuple([wire.packet(path, message) for path, message in packets])
     size, usual = sum(map(len, encoded)), routes[0]
     if size <= PACKETS_SIZE_MAX and (len(routes) == 1 or (bundling and routes.count(usual) == len(routes))):
-        return [(usual.machines, usual.places, Bundle(tuple(packets), tuple(encoded)))], size
+        return [(usual.machines, usual.places, Bundle(tuple(packets), encoded))], size
     bundles: list[tuple[Sequence[Machine], Sequence[int], Bundle]] = []
     for indices, peers in _groups(routes, bundling).items():
         places = [peer.place for peer in peers]

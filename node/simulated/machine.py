@@ -113,10 +113,10 @@ class Counters:
     def note_sent(self, bundle: Bundle, copies: int) -> None:
         """Copies of the messages of a bundle were sent."""
         kinds = self.kinds
-        for (_, message), encoded in zip(bundle.packets, bundle.encoded, strict=True):
+        for (_, message), size in zip(bundle.packets, map(len, bundle.encoded)):  # noqa: B905 # twice as slow when strict
             kind = kinds[type(message)]
             kind[0] += copies
-            kind[1] += copies * len(encoded)
+            kind[1] += copies * size
 
     def as_dict(self) -> dict[str, int]:
         """All counters by name, without those by kind."""

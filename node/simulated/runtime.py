@@ -246,7 +246,7 @@ class SimulatedRuntime:
         """Lines 1 to 4."""
         try:
             turn = machine.turn(now, self._wire, self._link, self.counters)
-            bundles = self._bundles(machine, turn) if turn is not None and turn.packets else ()
+            bundles = () if turn is None or not turn.packets else self._bundles(machine, turn)
         except Exception as error:
             raise self._failed(machine) from error
         if machine.links:
@@ -254,11 +254,10 @@ class SimulatedRuntime:
         duration = machine.meter.settle() if machine.metered else 0
         if duration:
             machine.free_at = now + duration
-        if turn is not None:
-            if duration:
+            if turn is not None:
                 self.clock.call_at(now + duration, partial(self._finish, machine, machine.incarnation, turn, bundles))
-            else:
-                self._finish(machine, machine.incarnation, turn, bundles)
+        elif turn is not None:
+            self._finish(machine, machine.incarnation, turn, bundles)
         if machine.links or (machine.due is not None and not machine.will_wake(now)):
             self._schedule(machine)
 

@@ -72,7 +72,9 @@ class Succession(Automaton[Any, Any, Any]):
         if instance is None:
             return NOTHING
         step = instance.handle_message(sender, path, message, now)
-        return self._conclude(step, number, now) if step.outputs else step
+        if step is NOTHING or not step.outputs:
+            return step
+        return self._conclude(step, number, now)
 
     def handle_timer(self, now: Instant) -> Step[Any]:
         return self._conclude(self._instances[self._current].handle_timer(now), self._current, now)

@@ -102,7 +102,7 @@ def _draw_panel(place: Axes, data: SweepData, phase: str, machine: str, look: Pr
             )
             knee = knee_of(list(zip(nodes, middle, strict=True)), without)
             if knee is not None:
-                place.plot(*knee, **_ring(), zorder=4)
+                place.plot(*knee, **_ring(look.colour(protocol)), zorder=4)
 
 
 def _draw_closed_forms(place: Axes, data: SweepData, phase: str, silence: str, look: ProtocolLook) -> None:
@@ -119,10 +119,9 @@ def _draw_closed_forms(place: Axes, data: SweepData, phase: str, silence: str, l
             place.plot(sizes, heights, color=look.colour(protocol), linewidth=0.9, linestyle=(0, (4, 3)), zorder=2)
 
 
-def _ring() -> dict[str, Any]:
-    ink = light("ink")
+def _ring(colour: str) -> dict[str, Any]:
     return {
-        "marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": ink, "markeredgewidth": 1.1,
+        "marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": colour, "markeredgewidth": 1.3,
         "linestyle": "",
     }  # fmt: skip
 
@@ -135,7 +134,7 @@ def _legend(data: SweepData, look: ProtocolLook, machine: str) -> Sequence[Line2
     if machine != "off" and "off" in data.values("machine"):
         handles += [
             Line2D([], [], label="CPU off", **hollow),
-            Line2D([], [], label=f"where {machine} doubles it", **_ring()),
+            Line2D([], [], label=f"where {machine} doubles it", **_ring(ink)),
         ]
     if data.constant_delays:
         handles.append(Line2D([], [], color=ink, linewidth=0.9, linestyle=(0, (4, 3)), label="closed form, no CPU"))

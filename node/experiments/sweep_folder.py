@@ -63,6 +63,8 @@ class SweepFolder:
         elif earlier is not None:
             self._check_earlier(earlier, plan, resume)
         (path / CELLS).mkdir(parents=True, exist_ok=True)
+        for unfinished in (path / CELLS).glob(".*"):  # of a process that was killed while it wrote
+            unfinished.unlink()
         self._write_manifest()
 
     def _check_earlier(self, earlier: Mapping[str, Any], plan: Mapping[str, Any], resume: bool) -> None:

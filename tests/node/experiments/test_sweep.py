@@ -187,6 +187,17 @@ def test_an_interrupted_sweep_keeps_what_is_finished_and_goes_on_with_the_rest(p
     assert place.table == whole.table and place.warnings == []
 
 
+def test_what_was_half_written_when_it_was_killed_is_taken_away(place, whole):
+    with pytest.raises(SweepInterrupted):
+        place.sweep(Inline(until=2))
+    file = next((place.out / "cells").iterdir())
+    file.rename(file.with_name(f".{file.name}.4711"))
+    workers = Inline()
+    place.sweep(workers, resume=True)
+    assert len(workers.order) == CELLS - 1 and len(place.files) == CELLS + 2
+    assert place.table == whole.table
+
+
 def test_how_to_go_on_can_be_pasted_into_a_shell(place):
     with pytest.raises(SweepInterrupted) as interrupted:
         place.sweep(Inline(until=1), "sweep.protocol=['wasp', 'pbft']")

@@ -37,7 +37,7 @@ from node.experiments.study import ParameterValue, Point, Study, compared
 from node.hardware import hardware_profile
 from node.simulated.conditions import hardware_section, network_parameters, network_section
 from node.simulated.delay_tables import delay_table
-from wasp.consensus.leadership import LeaderProtocol
+from wasp.consensus.leaders.leadership import LeaderProtocol
 from wasp.consensus.protocols import PROTOCOLS
 
 PARAMETERS: Mapping[str, str] = {

@@ -58,7 +58,7 @@ from wasp.consensus.consensus_interface import (
     RequestsDelivered,
     RequestsNeeded,
 )
-from wasp.consensus.leadership import LeaderProtocol
+from wasp.consensus.leaders.leadership import LeaderProtocol
 from wasp.instances import Instance, Instances
 from wasp.mempool import SharedRequest, SubmitRequest
 from wasp.request import OffLedgerRequest, RequestId

@@ -102,7 +102,7 @@ class _Walk:
             (
                 "anchored_us",
                 "has the anchor with the signatures of n-f members",
-                "wasp/consensus/nonce_signature.py",
+                "wasp/consensus/signing/nonce_signature.py",
             ),
             ("confirmed_us", "sees the anchor confirmed; the order stands for good", "wasp/anchoring.py"),
         )

@@ -18,7 +18,7 @@ from tests.harness.virtual_network import Answers
 from wasp.consensus.committee_protocol import CommitteeProtocol, Membership, Propose
 from wasp.consensus.common_subset import CommonSubset
 from wasp.consensus.consensus_interface import OpenInstance
-from wasp.consensus.pbft import Pbft
+from wasp.consensus.leaders.pbft import Pbft
 
 
 def decisions(protocol: Callable[[Membership], CommitteeProtocol], n: int) -> Callable[[], int]:

@@ -31,7 +31,7 @@ from wasp.consensus.binary_agreement import (
     Done,
     VoteGiven,
 )
-from wasp.consensus.byzantine import (
+from wasp.consensus.byzantine.lying import (
     Gossiping,
     Lie,
     Lying,

@@ -17,7 +17,7 @@ from tests.harness.consensus_checks import LIES, Liars, adversary, faulty_member
 from tests.harness.virtual_network import TimedNetwork, VirtualNetwork
 from wasp.consensus import batch_proposal
 from wasp.consensus.batch_proposal import Aggregate, AnchorReference, Batch, BatchProposal, MemberProposal
-from wasp.consensus.byzantine import Gossiping, Lying, silent
+from wasp.consensus.byzantine.lying import Gossiping, Lying, silent
 from wasp.consensus.common_coin import CoinShare
 from wasp.consensus.consensus import ConsensusMessage
 from wasp.consensus.consensus_interface import (

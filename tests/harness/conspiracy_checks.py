@@ -10,9 +10,9 @@ from tests.harness.committee import DealtCommittee
 from tests.harness.consensus_checks import adversary
 from tests.harness.leader_checks import CODECS, HastyNetwork
 from tests.harness.virtual_network import Starving
-from wasp.consensus.byzantine_phases import Conspiracy, Conspirator
-from wasp.consensus.certified_phases import CertifiedPhases
+from wasp.consensus.byzantine.phases import Conspiracy, Conspirator
 from wasp.consensus.committee_protocol import ProposalsDecided, Propose
+from wasp.consensus.leaders.certified_phases import CertifiedPhases
 
 
 def conspiracy_network(

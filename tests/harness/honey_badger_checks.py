@@ -23,8 +23,7 @@ from tests.harness.consensus_checks import (
 from tests.harness.virtual_network import RandomOrder, Starving, VirtualNetwork
 from wasp.consensus.avid_broadcast import AvidBroadcast, RootReady, ShardEcho
 from wasp.consensus.binary_agreement import Aux, BitDecided, BVal, CoinLearned, CoinNeeded, VoteGiven
-from wasp.consensus.byzantine import Lie, Lying, bad_shares, equivocating_proposer, lying_echoer, lying_voter, silent
-from wasp.consensus.byzantine_honey_badger import (
+from wasp.consensus.byzantine.honey_badger import (
     GossipingHoneyBadger,
     bad_decryption_shares,
     codeless_proposer,
@@ -35,6 +34,15 @@ from wasp.consensus.byzantine_honey_badger import (
     replaying,
     vals_of_payload,
     wrong_branches,
+)
+from wasp.consensus.byzantine.lying import (
+    Lie,
+    Lying,
+    bad_shares,
+    equivocating_proposer,
+    lying_echoer,
+    lying_voter,
+    silent,
 )
 from wasp.consensus.committee_protocol import Membership, ProposalsDecided, Propose
 from wasp.consensus.common_coin import REAL_SCHEDULE, CoinSchedule

@@ -26,7 +26,17 @@ from tests.harness.nonce_checks import WrongDealer, hasty
 from tests.harness.signature_checks import RememberingKey, lying_coordinator, two_faced, unhelpful, unresponsive
 from tests.harness.virtual_network import Pending, Starving, VirtualNetwork
 from wasp.consensus.batch_proposal import AnchorReference, BatchProposal
-from wasp.consensus.byzantine import (
+from wasp.consensus.byzantine.honey_badger import (
+    GossipingHoneyBadger,
+    bad_decryption_shares,
+    codeless_proposer,
+    equivocating_avid_proposer,
+    lying_confirmer,
+    lying_shard_echoer,
+    wrong_branches,
+)
+from wasp.consensus.byzantine.leaders import TwoFaced, bad_signatures, withholding_leader
+from wasp.consensus.byzantine.lying import (
     Gossiping,
     Lie,
     Lying,
@@ -37,19 +47,8 @@ from wasp.consensus.byzantine import (
     lying_voter,
     silent,
 )
-from wasp.consensus.byzantine_honey_badger import (
-    GossipingHoneyBadger,
-    bad_decryption_shares,
-    codeless_proposer,
-    equivocating_avid_proposer,
-    lying_confirmer,
-    lying_shard_echoer,
-    wrong_branches,
-)
-from wasp.consensus.byzantine_leaders import TwoFaced, bad_signatures, withholding_leader
-from wasp.consensus.byzantine_phases import Conspiracy, Conspirator
-from wasp.consensus.byzantine_twins import SIDES, OfLife, Twins
-from wasp.consensus.certified_phases import CertifiedPhases
+from wasp.consensus.byzantine.phases import Conspiracy, Conspirator
+from wasp.consensus.byzantine.twins import SIDES, OfLife, Twins
 from wasp.consensus.committee_protocol import Membership
 from wasp.consensus.consensus import Consensus
 from wasp.consensus.consensus_interface import (
@@ -62,9 +61,10 @@ from wasp.consensus.consensus_interface import (
     OthersProposed,
     ProposeBatch,
 )
-from wasp.consensus.leadership import LeaderProtocol
+from wasp.consensus.leaders.certified_phases import CertifiedPhases
+from wasp.consensus.leaders.leadership import LeaderProtocol
+from wasp.consensus.leaders.vote import Notary
 from wasp.consensus.protocols import PROTOCOLS
-from wasp.consensus.vote import Notary
 from wasp.signed_anchor import is_signed_anchor
 
 InstanceLiars = Literal[

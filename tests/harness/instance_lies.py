@@ -10,11 +10,11 @@ import msgspec
 from ledger.kernel.automaton import Automaton, Envelope, NodeId, Path, Step
 from ledger.kernel.instant import Instant
 from ledger.kernel.rng import Stream
-from wasp.consensus.anchor_signature import SignaturePrepared
-from wasp.consensus.byzantine import Lie
-from wasp.consensus.byzantine_honey_badger import future_flood
-from wasp.consensus.view_change import ViewChange
-from wasp.consensus.vote import NO_VALUE, Notary, Vote
+from wasp.consensus.byzantine.honey_badger import future_flood
+from wasp.consensus.byzantine.lying import Lie
+from wasp.consensus.leaders.view_change import ViewChange
+from wasp.consensus.leaders.vote import NO_VALUE, Notary, Vote
+from wasp.consensus.signing.anchor_signature import SignaturePrepared
 
 
 class Replaying(Automaton[Any, Any, Any]):

@@ -18,7 +18,7 @@ from ledger.kernel.rng import stream
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_checks import faulty_members
 from tests.harness.virtual_network import Pending, _Network
-from wasp.consensus.byzantine import Lying, equivocating_proposer, lying_echoer, lying_voter, silent
+from wasp.consensus.byzantine.lying import Lying, equivocating_proposer, lying_echoer, lying_voter, silent
 from wasp.consensus.committee_protocol import CommitteeProtocol, ProposalsDecided, Propose
 from wasp.consensus.dealer_case import RevealedShares
 from wasp.consensus.distributed_key import (
@@ -29,7 +29,7 @@ from wasp.consensus.distributed_key import (
     KeysGenerated,
     key_thresholds,
 )
-from wasp.consensus.pbft import Pbft, PbftMessage
+from wasp.consensus.leaders.pbft import Pbft, PbftMessage
 from wasp.consensus.protocol_times import ProtocolTimes
 
 D: Duration = 1_000

@@ -16,15 +16,15 @@ from ledger.kernel.rng import stream
 from tests.harness.committee import DealtCommittee
 from tests.harness.consensus_checks import adversary
 from tests.harness.virtual_network import VirtualNetwork
-from wasp.consensus.byzantine import Lie, Lying, silent
-from wasp.consensus.byzantine_leaders import TwoFaced, bad_signatures, flooding, replaying, withholding_leader
+from wasp.consensus.byzantine.leaders import TwoFaced, bad_signatures, flooding, replaying, withholding_leader
+from wasp.consensus.byzantine.lying import Lie, Lying, silent
 from wasp.consensus.committee_protocol import ProposalsDecided, ProposalsSeen, Propose
-from wasp.consensus.hotstuff import HotStuff, HotStuffMessage
-from wasp.consensus.jolteon import Jolteon, JolteonMessage
-from wasp.consensus.leadership import LeaderProtocol
-from wasp.consensus.pbft import Pbft, PbftMessage
-from wasp.consensus.sequencer import Sequencer, SequencerMessage
-from wasp.consensus.tendermint import Tendermint, TendermintMessage
+from wasp.consensus.leaders.hotstuff import HotStuff, HotStuffMessage
+from wasp.consensus.leaders.jolteon import Jolteon, JolteonMessage
+from wasp.consensus.leaders.leadership import LeaderProtocol
+from wasp.consensus.leaders.pbft import Pbft, PbftMessage
+from wasp.consensus.leaders.sequencer import Sequencer, SequencerMessage
+from wasp.consensus.leaders.tendermint import Tendermint, TendermintMessage
 
 CODECS: Mapping[type[LeaderProtocol], Codec[Any]] = {
     Pbft: Codec(PbftMessage),

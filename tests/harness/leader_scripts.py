@@ -9,12 +9,12 @@ from ledger.kernel.automaton import Envelope, Fault, Path, Step
 from ledger.kernel.encoding import Digest, Value, digest, digest_of_bytes
 from tests.harness.committee import DealtCommittee
 from wasp.consensus.committee_protocol import ProposalsSeen, Propose
-from wasp.consensus.leadership import LeaderProtocol, ProposalsWanted
-from wasp.consensus.pbft import Commit, NewView, Pbft, Prepare, PrePrepare
-from wasp.consensus.proposal_list import ProposalList, SignedProposal
-from wasp.consensus.tendermint import Precommit, Prevote, Proposed, RoundProposal, Tendermint
-from wasp.consensus.view_change import ViewChange, claim_of
-from wasp.consensus.vote import Certificate, Kind, Notary
+from wasp.consensus.leaders.leadership import LeaderProtocol, ProposalsWanted
+from wasp.consensus.leaders.pbft import Commit, NewView, Pbft, Prepare, PrePrepare
+from wasp.consensus.leaders.proposal_list import ProposalList, SignedProposal
+from wasp.consensus.leaders.tendermint import Precommit, Prevote, Proposed, RoundProposal, Tendermint
+from wasp.consensus.leaders.view_change import ViewChange, claim_of
+from wasp.consensus.leaders.vote import Certificate, Kind, Notary
 
 SIZES = (4, 5, 6, 7, 8, 9)
 A_LIST, ANOTHER = digest("a list"), digest("another list")

@@ -20,7 +20,7 @@ from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.virtual_network import Pending, VirtualNetwork
 from wasp.consensus.avid_broadcast import RootReady
 from wasp.consensus.binary_agreement import Aux, BVal
-from wasp.consensus.byzantine_honey_badger import vals_of_payload
+from wasp.consensus.byzantine.honey_badger import vals_of_payload
 from wasp.consensus.committee_protocol import CommitteeProtocol, Membership, ProposalsDecided, Propose
 from wasp.consensus.common_coin import CoinSchedule, CoinShare
 from wasp.consensus.consensus import ConsensusMessage

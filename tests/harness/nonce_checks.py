@@ -20,8 +20,7 @@ from ledger.kernel.rng import Stream, stream
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_checks import adversary, faulty_members
 from tests.harness.virtual_network import VirtualNetwork
-from wasp.consensus.anchor_signature import MessageSigned, PrepareSignature, SignaturePrepared, SignMessage
-from wasp.consensus.byzantine import (
+from wasp.consensus.byzantine.lying import (
     Gossiping,
     Lie,
     Lying,
@@ -31,7 +30,8 @@ from wasp.consensus.byzantine import (
     lying_echoer,
     silent,
 )
-from wasp.consensus.nonce_sharing import (
+from wasp.consensus.signing.anchor_signature import MessageSigned, PrepareSignature, SignaturePrepared, SignMessage
+from wasp.consensus.signing.nonce_sharing import (
     DealNonce,
     Implicate,
     NonceShared,
@@ -40,7 +40,7 @@ from wasp.consensus.nonce_sharing import (
     SharingOk,
     SharingReady,
 )
-from wasp.consensus.nonce_signature import NonceSignature, NonceSignatureMessage, dealers_named, encode_dealers
+from wasp.consensus.signing.nonce_signature import NonceSignature, NonceSignatureMessage, dealers_named, encode_dealers
 
 SHARING_CODEC: Codec[Any] = Codec(SharingMessage)
 NONCE_SIGNATURE_CODEC: Codec[Any] = Codec(NonceSignatureMessage)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tests.harness.leader_scripts import A_LIST, SIZES, Script
-from wasp.consensus.certified_phases import CertifiedPhases, ViewProposal
-from wasp.consensus.hotstuff import HotStuff, PreCommitted, PreCommitVote, Prepared, PrepareVote, Wish
-from wasp.consensus.jolteon import FirstVote, Jolteon
-from wasp.consensus.proposal_list import ProposalList
-from wasp.consensus.view_change import ViewChange, ViewChangeMark, claim_of
-from wasp.consensus.vote import Certificate, Vote
+from wasp.consensus.leaders.certified_phases import CertifiedPhases, ViewProposal
+from wasp.consensus.leaders.hotstuff import HotStuff, PreCommitted, PreCommitVote, Prepared, PrepareVote, Wish
+from wasp.consensus.leaders.jolteon import FirstVote, Jolteon
+from wasp.consensus.leaders.proposal_list import ProposalList
+from wasp.consensus.leaders.view_change import ViewChange, ViewChangeMark, claim_of
+from wasp.consensus.leaders.vote import Certificate, Vote
 
 
 class PhaseScript(Script):

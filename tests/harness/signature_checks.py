@@ -21,11 +21,11 @@ from ledger.kernel.threshold import Commitments, NoncePair, SigningKey
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_checks import adversary, faulty_members
 from tests.harness.virtual_network import TimedNetwork, VirtualNetwork
-from wasp.consensus.anchor_signature import MessageSigned, PrepareSignature, SignaturePrepared, SignMessage
-from wasp.consensus.byzantine import Lie, Lying, bad_shares, silent
-from wasp.consensus.frost_signature import FrostSignature
+from wasp.consensus.byzantine.lying import Lie, Lying, bad_shares, silent
 from wasp.consensus.protocol_times import ATTEMPT_TIMEOUT
-from wasp.consensus.signing_session import (
+from wasp.consensus.signing.anchor_signature import MessageSigned, PrepareSignature, SignaturePrepared, SignMessage
+from wasp.consensus.signing.frost_signature import FrostSignature
+from wasp.consensus.signing.signing_session import (
     CommitteeSignature,
     FrostSignatureMessage,
     NextAttempt,

@@ -28,7 +28,7 @@ from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_checks import AGREEMENT_CODEC, BROADCAST_CODEC, SUBSET_CODEC
 from tests.harness.virtual_network import TimedNetwork
 from wasp.consensus.binary_agreement import BinaryAgreement, BitDecided, VoteGiven
-from wasp.consensus.byzantine import Lying, silent
+from wasp.consensus.byzantine.lying import Lying, silent
 from wasp.consensus.committee_protocol import ProposalsDecided, Propose
 from wasp.consensus.common_coin import REAL_SCHEDULE, WASP_SCHEDULE
 from wasp.consensus.common_subset import CommonSubset

@@ -19,21 +19,21 @@ from wasp.consensus.binary_agreement import BinaryAgreement
 from wasp.consensus.committee_protocol import Membership
 from wasp.consensus.common_coin import WASP_SCHEDULE, CommonCoin
 from wasp.consensus.common_subset import CommonSubset
-from wasp.consensus.frost_signature import FrostSignature
 from wasp.consensus.hbbft import HoneyBadger
-from wasp.consensus.hotstuff import HotStuff
-from wasp.consensus.jolteon import Jolteon
 from wasp.consensus.late_coin_agreement import LateCoinAgreement
-from wasp.consensus.nonce_sharing import NonceSharing
-from wasp.consensus.nonce_signature import NonceSignature
-from wasp.consensus.pbft import Pbft, Prepare
-from wasp.consensus.proposal_list import Gathering
+from wasp.consensus.leaders.hotstuff import HotStuff
+from wasp.consensus.leaders.jolteon import Jolteon
+from wasp.consensus.leaders.pbft import Pbft, Prepare
+from wasp.consensus.leaders.proposal_list import Gathering
+from wasp.consensus.leaders.tendermint import Tendermint
+from wasp.consensus.leaders.view_change import ViewChanges
+from wasp.consensus.leaders.vote import Notary
 from wasp.consensus.protocols import PROTOCOLS
 from wasp.consensus.reliable_broadcast import ReliableBroadcast
-from wasp.consensus.signing_session import Progress, SigningTurns
-from wasp.consensus.tendermint import Tendermint
-from wasp.consensus.view_change import ViewChanges
-from wasp.consensus.vote import Notary
+from wasp.consensus.signing.frost_signature import FrostSignature
+from wasp.consensus.signing.nonce_sharing import NonceSharing
+from wasp.consensus.signing.nonce_signature import NonceSignature
+from wasp.consensus.signing.signing_session import Progress, SigningTurns
 
 PAGE = (Path(__file__).parents[2] / "docs" / "consensus.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]

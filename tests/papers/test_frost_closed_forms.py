@@ -20,9 +20,9 @@ import pytest
 from ledger.kernel.automaton import NodeId
 from tests.harness.signature_checks import FROST_CODEC, SigningCommittee, unresponsive
 from tests.harness.virtual_network import TimedNetwork
-from wasp.consensus.anchor_signature import MessageSigned
-from wasp.consensus.byzantine import silent
+from wasp.consensus.byzantine.lying import silent
 from wasp.consensus.protocol_times import ATTEMPT_TIMEOUT
+from wasp.consensus.signing.anchor_signature import MessageSigned
 
 D = 25_000
 T = ATTEMPT_TIMEOUT

@@ -29,7 +29,7 @@ from tests.harness.honey_badger_checks import CODEC
 from tests.harness.virtual_network import TimedNetwork
 from wasp.consensus.avid_broadcast import AvidBroadcast
 from wasp.consensus.binary_agreement import BitDecided, VoteGiven
-from wasp.consensus.byzantine import Lying, silent
+from wasp.consensus.byzantine.lying import Lying, silent
 from wasp.consensus.committee_protocol import ProposalsDecided, Propose
 from wasp.consensus.common_coin import REAL_SCHEDULE, CoinSchedule
 from wasp.consensus.hbbft import HBBFT_SCHEDULE, HoneyBadger

@@ -23,13 +23,13 @@ from ledger.kernel.automaton import NodeId
 from tests.harness.committee import DealtCommittee
 from tests.harness.leader_checks import CODECS
 from tests.harness.virtual_network import TimedNetwork
-from wasp.consensus.byzantine import Lying, silent
+from wasp.consensus.byzantine.lying import Lying, silent
 from wasp.consensus.committee_protocol import ProposalsDecided, Propose
-from wasp.consensus.leadership import LeaderProtocol
-from wasp.consensus.pbft import Pbft
+from wasp.consensus.leaders.leadership import LeaderProtocol
+from wasp.consensus.leaders.pbft import Pbft
+from wasp.consensus.leaders.sequencer import Sequencer
+from wasp.consensus.leaders.tendermint import Tendermint
 from wasp.consensus.protocol_times import VIEW_TIMEOUT
-from wasp.consensus.sequencer import Sequencer
-from wasp.consensus.tendermint import Tendermint
 
 D = 25_000
 T = VIEW_TIMEOUT

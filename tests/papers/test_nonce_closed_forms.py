@@ -22,10 +22,10 @@ from ledger.kernel.rng import stream
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.nonce_checks import MESSAGE, NONCE_SIGNATURE_CODEC, SHARING_CODEC, WrongDealer
 from tests.harness.virtual_network import TimedNetwork
-from wasp.consensus.anchor_signature import MessageSigned, PrepareSignature, SignaturePrepared, SignMessage
-from wasp.consensus.byzantine import Lying, silent
-from wasp.consensus.nonce_sharing import DealNonce, NonceShared, NonceSharing
-from wasp.consensus.nonce_signature import NonceSignature
+from wasp.consensus.byzantine.lying import Lying, silent
+from wasp.consensus.signing.anchor_signature import MessageSigned, PrepareSignature, SignaturePrepared, SignMessage
+from wasp.consensus.signing.nonce_sharing import DealNonce, NonceShared, NonceSharing
+from wasp.consensus.signing.nonce_signature import NonceSignature
 
 D = 25_000
 SIZES = (4, 7, 10, 16)

@@ -37,13 +37,6 @@ from ledger.kernel.rng import Stream
 from ledger.kernel.threshold import MemberKeys
 from ledger.transaction import Essence, Transaction
 from wasp.committee import Committee
-from wasp.consensus.anchor_signature import (
-    MessageSigned,
-    PrepareSignature,
-    SignatureOutput,
-    SignaturePrepared,
-    SignMessage,
-)
 from wasp.consensus.batch_proposal import (
     REQUESTS_MAX,
     Batch,
@@ -78,6 +71,13 @@ from wasp.consensus.consensus_interface import (
 )
 from wasp.consensus.protocol_times import ProtocolTimes
 from wasp.consensus.protocols import PROTOCOLS, SIGNATURES, AnchorSignatureMessage, ProtocolMessage
+from wasp.consensus.signing.anchor_signature import (
+    MessageSigned,
+    PrepareSignature,
+    SignatureOutput,
+    SignaturePrepared,
+    SignMessage,
+)
 from wasp.request import Request
 from wasp.signed_anchor import anchor_transaction, is_signed_anchor
 

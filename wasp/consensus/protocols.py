@@ -12,19 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from wasp.consensus.anchor_signature import AnchorSignature
 from wasp.consensus.committee_protocol import CommitteeProtocol, Membership
 from wasp.consensus.common_subset import CommonSubset, SubsetMessage
-from wasp.consensus.frost_signature import FrostSignature
 from wasp.consensus.hbbft import HoneyBadger, HoneyBadgerMessage
-from wasp.consensus.hotstuff import HotStuff, HotStuffMessage
-from wasp.consensus.jolteon import Jolteon, JolteonMessage
+from wasp.consensus.leaders.hotstuff import HotStuff, HotStuffMessage
+from wasp.consensus.leaders.jolteon import Jolteon, JolteonMessage
+from wasp.consensus.leaders.pbft import Pbft, PbftMessage
+from wasp.consensus.leaders.sequencer import Sequencer, SequencerMessage
+from wasp.consensus.leaders.tendermint import Tendermint, TendermintMessage
 from wasp.consensus.mmr14 import Mmr14, Mmr14Message
-from wasp.consensus.nonce_signature import NonceSignature, NonceSignatureMessage
-from wasp.consensus.pbft import Pbft, PbftMessage
-from wasp.consensus.sequencer import Sequencer, SequencerMessage
-from wasp.consensus.signing_session import FrostSignatureMessage
-from wasp.consensus.tendermint import Tendermint, TendermintMessage
+from wasp.consensus.signing.anchor_signature import AnchorSignature
+from wasp.consensus.signing.frost_signature import FrostSignature
+from wasp.consensus.signing.nonce_signature import NonceSignature, NonceSignatureMessage
+from wasp.consensus.signing.signing_session import FrostSignatureMessage
 
 PROTOCOLS: Mapping[str, Callable[[Membership], CommitteeProtocol]] = {
     "wasp": CommonSubset,

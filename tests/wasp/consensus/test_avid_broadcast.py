@@ -13,7 +13,7 @@ from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.honey_badger_checks import run_without_codeword
 from wasp.consensus.avid_broadcast import AvidBroadcast, RootReady, ShardEcho, Val
 from wasp.consensus.binary_agreement import Done
-from wasp.consensus.byzantine_honey_badger import vals_of_none, vals_of_payload
+from wasp.consensus.byzantine.honey_badger import vals_of_none, vals_of_payload
 from wasp.consensus.reliable_broadcast import BroadcastPayload, PayloadDelivered, PayloadProposed
 
 DEALT = DealtCommittee(7)

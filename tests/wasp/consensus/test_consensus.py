@@ -15,7 +15,7 @@ from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.consensus_instances import BASE, CONSENSUS_CODEC, REQUESTS, Owner, essence_of, propose, take_part
 from tests.harness.virtual_network import Pending, RandomOrder, VirtualNetwork, slow_recipients
 from wasp.consensus.batch_proposal import AnchorReference, Batch
-from wasp.consensus.byzantine import Lying, silent
+from wasp.consensus.byzantine.lying import Lying, silent
 from wasp.consensus.consensus import SignedAnchor
 from wasp.consensus.consensus_interface import (
     AnchorSigned,
@@ -28,7 +28,7 @@ from wasp.consensus.consensus_interface import (
     RequestsNeeded,
     SuccessorKnown,
 )
-from wasp.consensus.nonce_signature import PartialNonceSignature
+from wasp.consensus.signing.nonce_signature import PartialNonceSignature
 from wasp.signed_anchor import anchor_transaction, is_signed_anchor
 
 DEALT = DealtCommittee(4)

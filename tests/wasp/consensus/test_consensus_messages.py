@@ -19,8 +19,8 @@ from wasp.consensus.common_coin import COIN_SHARE_SIZE_MAX, CoinShare
 from wasp.consensus.consensus import SignedAnchor
 from wasp.consensus.hbbft import DecryptionShares
 from wasp.consensus.late_coin_agreement import Conf, Term
-from wasp.consensus.nonce_signature import PartialNonceSignature
 from wasp.consensus.reliable_broadcast import Echo, Initial, Ready
+from wasp.consensus.signing.nonce_signature import PartialNonceSignature
 from wasp.signed_anchor import anchor_transaction
 
 ESSENCE = essence_of(Batch(BASE, 5, (), ()), digest("entropy"), inputs=2)

@@ -15,8 +15,8 @@ from tests.harness.honey_badger_checks import CODEC
 from tests.harness.virtual_network import Adversary, OldestFirst, RandomOrder, Starving, VirtualNetwork, slow_recipients
 from wasp.consensus.avid_broadcast import Val
 from wasp.consensus.binary_agreement import BVal
-from wasp.consensus.byzantine import Lie, Lying
-from wasp.consensus.byzantine_honey_badger import bad_decryption_shares, vals_of_payload
+from wasp.consensus.byzantine.honey_badger import bad_decryption_shares, vals_of_payload
+from wasp.consensus.byzantine.lying import Lie, Lying
 from wasp.consensus.committee_protocol import ProposalsDecided, ProposalsSeen, Propose
 from wasp.consensus.hbbft import DecryptionShares, HoneyBadger
 

@@ -21,7 +21,7 @@ from tests.harness.honey_badger_checks import (
 )
 from tests.harness.virtual_network import Pending, RandomOrder, VirtualNetwork
 from wasp.consensus.avid_broadcast import AvidBroadcast, RootReady, ShardEcho
-from wasp.consensus.byzantine_honey_badger import vals_of_payload
+from wasp.consensus.byzantine.honey_badger import vals_of_payload
 from wasp.consensus.reliable_broadcast import PayloadDelivered
 
 SIZES = (4, 5, 6, 7, 8, 9)

@@ -29,25 +29,25 @@ from tests.harness.conspiracy_checks import check_conspiracy
 from wasp.consensus import batch_proposal
 from wasp.consensus.avid_broadcast import AvidBroadcast
 from wasp.consensus.binary_agreement import BinaryAgreement
-from wasp.consensus.certified_phases import CertifiedPhases, ViewProposal, later
 from wasp.consensus.common_coin import CommonCoin
 from wasp.consensus.common_subset import CommonSubset
 from wasp.consensus.consensus import Consensus
 from wasp.consensus.distributed_key import DistributedKey
 from wasp.consensus.hbbft import HoneyBadger
-from wasp.consensus.hotstuff import HotStuff
-from wasp.consensus.jolteon import Jolteon
 from wasp.consensus.late_coin_agreement import LateCoinAgreement
-from wasp.consensus.leadership import LeaderProtocol
-from wasp.consensus.nonce_sharing import NonceSharing
-from wasp.consensus.nonce_signature import NonceSignature
-from wasp.consensus.pbft import Pbft
-from wasp.consensus.proposal_list import Gathering
+from wasp.consensus.leaders.certified_phases import CertifiedPhases, ViewProposal, later
+from wasp.consensus.leaders.hotstuff import HotStuff
+from wasp.consensus.leaders.jolteon import Jolteon
+from wasp.consensus.leaders.leadership import LeaderProtocol
+from wasp.consensus.leaders.pbft import Pbft
+from wasp.consensus.leaders.proposal_list import Gathering
+from wasp.consensus.leaders.tendermint import Tendermint
+from wasp.consensus.leaders.view_change import ViewChanges
+from wasp.consensus.leaders.vote import Certificate
 from wasp.consensus.reliable_broadcast import ReliableBroadcast
-from wasp.consensus.signing_session import Progress, SigningTurns
-from wasp.consensus.tendermint import Tendermint
-from wasp.consensus.view_change import ViewChanges
-from wasp.consensus.vote import Certificate
+from wasp.consensus.signing.nonce_sharing import NonceSharing
+from wasp.consensus.signing.nonce_signature import NonceSignature
+from wasp.consensus.signing.signing_session import Progress, SigningTurns
 
 SEEDS = 400
 """Runs in which a mutant must be noticed; most are in the first ten."""

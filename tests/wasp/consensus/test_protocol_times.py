@@ -10,13 +10,13 @@ from ledger.kernel.instant import MINUTE, SECOND
 from tests.harness.committee import DealtCommittee
 from tests.harness.leader_checks import CODECS
 from tests.harness.virtual_network import TimedNetwork
-from wasp.consensus.anchor_signature import PrepareSignature, SignMessage
-from wasp.consensus.byzantine import Lying, silent
+from wasp.consensus.byzantine.lying import Lying, silent
 from wasp.consensus.committee_protocol import Membership, ProposalsDecided, Propose
-from wasp.consensus.frost_signature import FrostSignature
-from wasp.consensus.leadership import LeaderProtocol
+from wasp.consensus.leaders.leadership import LeaderProtocol
+from wasp.consensus.leaders.tendermint import Precommit, Prevote, Tendermint
 from wasp.consensus.protocol_times import ProtocolTimes
-from wasp.consensus.tendermint import Precommit, Prevote, Tendermint
+from wasp.consensus.signing.anchor_signature import PrepareSignature, SignMessage
+from wasp.consensus.signing.frost_signature import FrostSignature
 
 D = 25_000
 OFF = ProtocolTimes(view_timeout=None, attempt_timeout=None)

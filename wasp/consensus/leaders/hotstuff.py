@@ -32,12 +32,12 @@ from typing import Any, TypeAlias
 from ledger.kernel.automaton import Envelope, NodeId, Path, Step, StepBuilder
 from ledger.kernel.encoding import Natural, Value
 from ledger.kernel.instant import Instant
-from wasp.consensus.certified_phases import Certified, CertifiedPhases, Phase, ViewProposal, later
 from wasp.consensus.committee_protocol import Membership, ProtocolOutput
-from wasp.consensus.leadership import Decision, LeadershipMessage
-from wasp.consensus.proposal_list import ProposalList
-from wasp.consensus.view_change import ViewChange, ViewChangeMark
-from wasp.consensus.vote import Certificate, Vote
+from wasp.consensus.leaders.certified_phases import Certified, CertifiedPhases, Phase, ViewProposal, later
+from wasp.consensus.leaders.leadership import Decision, LeadershipMessage
+from wasp.consensus.leaders.proposal_list import ProposalList
+from wasp.consensus.leaders.view_change import ViewChange, ViewChangeMark
+from wasp.consensus.leaders.vote import Certificate, Vote
 
 
 class PrepareVote(Vote):

@@ -18,11 +18,11 @@ from tests.harness.signature_checks import (
     check_signature,
     path_of,
 )
-from wasp.consensus.anchor_signature import MessageSigned, PrepareSignature, SignaturePrepared, SignMessage
 from wasp.consensus.common_coin import CoinShare
-from wasp.consensus.frost_signature import FrostSignature
 from wasp.consensus.protocol_times import ATTEMPT_TIMEOUT, TIMEOUT_MAX
-from wasp.consensus.signing_session import (
+from wasp.consensus.signing.anchor_signature import MessageSigned, PrepareSignature, SignaturePrepared, SignMessage
+from wasp.consensus.signing.frost_signature import FrostSignature
+from wasp.consensus.signing.signing_session import (
     CommitmentList,
     CommitteeSignature,
     NextAttempt,

@@ -17,13 +17,13 @@ from ledger.kernel.encoding import Digest, Value, digest_of_bytes
 from ledger.kernel.identity import Signature
 from ledger.kernel.instant import Instant
 from ledger.kernel.rng import Stream
-from wasp.consensus.byzantine import forged
-from wasp.consensus.certified_phases import Certified, CertifiedPhases, ViewProposal
+from wasp.consensus.byzantine.lying import forged
 from wasp.consensus.committee_protocol import Membership, Propose
-from wasp.consensus.hotstuff import HotStuff, Wish
-from wasp.consensus.proposal_list import ProposalList, SignedProposal
-from wasp.consensus.view_change import ViewChange, ViewChangeMark, claim_of, highest_claim
-from wasp.consensus.vote import NO_VALUE, Certificate, Kind, Notary, Vote
+from wasp.consensus.leaders.certified_phases import Certified, CertifiedPhases, ViewProposal
+from wasp.consensus.leaders.hotstuff import HotStuff, Wish
+from wasp.consensus.leaders.proposal_list import ProposalList, SignedProposal
+from wasp.consensus.leaders.view_change import ViewChange, ViewChangeMark, claim_of, highest_claim
+from wasp.consensus.leaders.vote import NO_VALUE, Certificate, Kind, Notary, Vote
 
 
 class Conspiracy:

@@ -12,7 +12,7 @@ from ledger.kernel.instant import Instant
 from ledger.kernel.rng import stream
 from tests.harness.committee import CHAIN, DealtCommittee
 from wasp.consensus.binary_agreement import Aux, BVal, Done
-from wasp.consensus.byzantine import (
+from wasp.consensus.byzantine.lying import (
     Gossiping,
     Lie,
     Lying,
@@ -24,8 +24,8 @@ from wasp.consensus.byzantine import (
     silent,
 )
 from wasp.consensus.common_coin import CoinShare
-from wasp.consensus.nonce_signature import PartialNonceSignature
 from wasp.consensus.reliable_broadcast import Echo, Initial, Ready
+from wasp.consensus.signing.nonce_signature import PartialNonceSignature
 
 MEMBERS = M0, M1, M2, M3, M4 = DealtCommittee(5).members
 PATH: Path = (CHAIN, 1, "leaf", 0)

@@ -13,7 +13,8 @@ from ledger.kernel.rng import stream
 from tests.harness.committee import CHAIN, DealtCommittee
 from tests.harness.nonce_checks import NONCE_LIARS, NonceLiars, check_sharing, spoiled
 from wasp.consensus.binary_agreement import Done
-from wasp.consensus.nonce_sharing import (
+from wasp.consensus.reliable_broadcast import Initial, Ready
+from wasp.consensus.signing.nonce_sharing import (
     DealNonce,
     Implicate,
     NonceShared,
@@ -22,7 +23,6 @@ from wasp.consensus.nonce_sharing import (
     SharingOk,
     SharingReady,
 )
-from wasp.consensus.reliable_broadcast import Initial, Ready
 
 DEALT = DealtCommittee(7)
 MEMBERS = DEALT.members

@@ -13,8 +13,7 @@ from ledger.kernel.rng import stream
 from tests.harness.committee import CHAIN, DealtCommittee
 from wasp.consensus.avid_broadcast import ProvenShard, RootReady, ShardEcho, Val
 from wasp.consensus.binary_agreement import Aux, BVal
-from wasp.consensus.byzantine import Lie
-from wasp.consensus.byzantine_honey_badger import (
+from wasp.consensus.byzantine.honey_badger import (
     GossipingHoneyBadger,
     bad_decryption_shares,
     codeless_proposer,
@@ -27,6 +26,7 @@ from wasp.consensus.byzantine_honey_badger import (
     vals_of_payload,
     wrong_branches,
 )
+from wasp.consensus.byzantine.lying import Lie
 from wasp.consensus.common_coin import CoinShare
 from wasp.consensus.hbbft import DecryptionShares
 from wasp.consensus.late_coin_agreement import Conf, Term

@@ -19,7 +19,7 @@ from ledger.kernel.automaton import Fault, NodeId
 from ledger.kernel.encoding import Digest, Natural, Value
 from ledger.kernel.identity import Signature
 from wasp.committee import Committee
-from wasp.consensus.vote import NO_VALUE, Certificate, Kind, Notary
+from wasp.consensus.leaders.vote import NO_VALUE, Certificate, Kind, Notary
 
 
 class ViewChange(Value):

@@ -28,10 +28,10 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from wasp.consensus.certified_phases import Certified, CertifiedPhases, Phase, ViewProposal, later
-from wasp.consensus.leadership import Decision, LeadershipMessage
-from wasp.consensus.view_change import ViewChange
-from wasp.consensus.vote import Certificate, Vote
+from wasp.consensus.leaders.certified_phases import Certified, CertifiedPhases, Phase, ViewProposal, later
+from wasp.consensus.leaders.leadership import Decision, LeadershipMessage
+from wasp.consensus.leaders.view_change import ViewChange
+from wasp.consensus.leaders.vote import Certificate, Vote
 
 
 class FirstVote(Vote):

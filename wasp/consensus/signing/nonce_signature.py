@@ -33,7 +33,8 @@ from ledger.kernel.automaton import NOTHING, Envelope, Fault, NodeId, Path, Step
 from ledger.kernel.encoding import Digest, Value
 from ledger.kernel.group import SCALAR_SIZE
 from ledger.kernel.instant import Instant
-from wasp.consensus.anchor_signature import (
+from wasp.consensus.committee_protocol import Membership
+from wasp.consensus.signing.anchor_signature import (
     AnchorSignature,
     MessageSigned,
     PrepareSignature,
@@ -42,8 +43,7 @@ from wasp.consensus.anchor_signature import (
     SignaturePrepared,
     SignMessage,
 )
-from wasp.consensus.committee_protocol import Membership
-from wasp.consensus.nonce_sharing import DealNonce, NonceShared, NonceSharing, SharingMessage
+from wasp.consensus.signing.nonce_sharing import DealNonce, NonceShared, NonceSharing, SharingMessage
 
 
 class PartialNonceSignature(Value):

@@ -19,8 +19,8 @@ from ledger.kernel.encoding import Value
 from ledger.kernel.identity import Signature
 from ledger.kernel.instant import Instant
 from wasp.consensus.committee_protocol import ProtocolOutput
-from wasp.consensus.leadership import LeaderProtocol, LeadershipMessage
-from wasp.consensus.proposal_list import ProposalList
+from wasp.consensus.leaders.leadership import LeaderProtocol, LeadershipMessage
+from wasp.consensus.leaders.proposal_list import ProposalList
 
 
 class Sequenced(Value):

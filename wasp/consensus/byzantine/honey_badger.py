@@ -17,7 +17,7 @@ from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rng import Stream
 from wasp.consensus.avid_broadcast import RootReady, ShardEcho, Val
 from wasp.consensus.binary_agreement import Aux, BVal
-from wasp.consensus.byzantine import Gossiping, forged
+from wasp.consensus.byzantine.lying import Gossiping, forged
 from wasp.consensus.common_coin import CoinShare
 from wasp.consensus.hbbft import DecryptionShares
 from wasp.consensus.late_coin_agreement import Conf, Term

@@ -17,18 +17,18 @@ from ledger.kernel.automaton import Automaton, Envelope, Path, Step
 from ledger.kernel.encoding import Digest, Value, digest_of_bytes
 from ledger.kernel.instant import Instant
 from ledger.kernel.rng import Stream
-from wasp.consensus.byzantine import forged
-from wasp.consensus.certified_phases import Certified, ViewProposal
+from wasp.consensus.byzantine.lying import forged
 from wasp.consensus.committee_protocol import Membership
-from wasp.consensus.hotstuff import CommitVote, PreCommitVote, PrepareVote, Wish
-from wasp.consensus.jolteon import FirstVote, SecondVote
-from wasp.consensus.leadership import VIEWS_AHEAD_MAX, Decision, LeaderProtocol
-from wasp.consensus.pbft import Commit, NewView, Prepare, PrePrepare
-from wasp.consensus.proposal_list import ProposalList, SignedProposal
-from wasp.consensus.sequencer import Sequenced
-from wasp.consensus.tendermint import Precommit, Prevote, Proposed, RoundProposal
-from wasp.consensus.view_change import ViewChange
-from wasp.consensus.vote import NO_VALUE, Kind, Notary, Vote
+from wasp.consensus.leaders.certified_phases import Certified, ViewProposal
+from wasp.consensus.leaders.hotstuff import CommitVote, PreCommitVote, PrepareVote, Wish
+from wasp.consensus.leaders.jolteon import FirstVote, SecondVote
+from wasp.consensus.leaders.leadership import VIEWS_AHEAD_MAX, Decision, LeaderProtocol
+from wasp.consensus.leaders.pbft import Commit, NewView, Prepare, PrePrepare
+from wasp.consensus.leaders.proposal_list import ProposalList, SignedProposal
+from wasp.consensus.leaders.sequencer import Sequenced
+from wasp.consensus.leaders.tendermint import Precommit, Prevote, Proposed, RoundProposal
+from wasp.consensus.leaders.view_change import ViewChange
+from wasp.consensus.leaders.vote import NO_VALUE, Kind, Notary, Vote
 
 VOTES: dict[str, tuple[Kind, ...]] = {
     "pbft": (Prepare, Commit),

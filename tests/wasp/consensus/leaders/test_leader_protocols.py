@@ -17,20 +17,20 @@ from tests.harness.leader_checks import CODECS, LEADER_LIARS, LeaderLiars, check
 from tests.harness.leader_scripts import A_LIST, ANOTHER, SCRIPTS, Script
 from tests.harness.virtual_network import OldestFirst, Pending, RandomOrder, VirtualNetwork
 from wasp.consensus.committee_protocol import ProposalsDecided, ProposalsSeen, Propose
-from wasp.consensus.leadership import (
+from wasp.consensus.leaders.leadership import (
     VIEWS_AHEAD_MAX,
     Decision,
     LeaderProtocol,
     ListWanted,
     ProposalsWanted,
 )
-from wasp.consensus.pbft import Commit, NewView, Pbft, Prepare, PrePrepare
-from wasp.consensus.proposal_list import ProposalList, SignedProposal
+from wasp.consensus.leaders.pbft import Commit, NewView, Pbft, Prepare, PrePrepare
+from wasp.consensus.leaders.proposal_list import ProposalList, SignedProposal
+from wasp.consensus.leaders.sequencer import Sequenced, Sequencer
+from wasp.consensus.leaders.tendermint import Precommit, Prevote, RoundProposal, Tendermint
+from wasp.consensus.leaders.view_change import ViewChange, ViewChangeMark, claim_of
+from wasp.consensus.leaders.vote import NO_VALUE, Certificate
 from wasp.consensus.protocol_times import LIST_RETRY, PATIENCE, VIEW_TIMEOUT
-from wasp.consensus.sequencer import Sequenced, Sequencer
-from wasp.consensus.tendermint import Precommit, Prevote, RoundProposal, Tendermint
-from wasp.consensus.view_change import ViewChange, ViewChangeMark, claim_of
-from wasp.consensus.vote import NO_VALUE, Certificate
 
 PROTOCOLS: tuple[type[LeaderProtocol], ...] = (Pbft, Tendermint, Sequencer)
 VOTING = (Pbft, Tendermint)

@@ -20,10 +20,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 from ledger.kernel.automaton import NodeId, Step, StepBuilder
 from ledger.kernel.instant import Instant
 from wasp.consensus.committee_protocol import Membership, ProtocolOutput
-from wasp.consensus.leadership import VIEWS_AHEAD_MAX, LeaderProtocol
-from wasp.consensus.proposal_list import ProposalList
-from wasp.consensus.view_change import ViewChange, ViewChangeMark, ViewChanges
-from wasp.consensus.vote import Certificate, Kind
+from wasp.consensus.leaders.leadership import VIEWS_AHEAD_MAX, LeaderProtocol
+from wasp.consensus.leaders.proposal_list import ProposalList
+from wasp.consensus.leaders.view_change import ViewChange, ViewChangeMark, ViewChanges
+from wasp.consensus.leaders.vote import Certificate, Kind
 
 
 class KnownView:

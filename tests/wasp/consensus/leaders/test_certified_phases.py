@@ -13,15 +13,15 @@ from tests.harness.leader_checks import LEADER_LIARS, LeaderLiars, check_leader
 from tests.harness.leader_scripts import A_LIST, ANOTHER
 from tests.harness.phase_scripts import PhaseScript, check_new_views, check_phase_certificates, check_phase_votes
 from tests.harness.virtual_network import Pending
-from wasp.consensus.certified_phases import CertifiedPhases, ViewProposal, later
 from wasp.consensus.committee_protocol import ProposalsDecided, ProposalsSeen
-from wasp.consensus.hotstuff import HotStuff, Prepared, PrepareVote, Wish
-from wasp.consensus.jolteon import FirstCertified, FirstVote, Jolteon, SecondVote
-from wasp.consensus.leadership import VIEWS_AHEAD_MAX, Decision, ListWanted
-from wasp.consensus.pbft import Prepare
+from wasp.consensus.leaders.certified_phases import CertifiedPhases, ViewProposal, later
+from wasp.consensus.leaders.hotstuff import HotStuff, Prepared, PrepareVote, Wish
+from wasp.consensus.leaders.jolteon import FirstCertified, FirstVote, Jolteon, SecondVote
+from wasp.consensus.leaders.leadership import VIEWS_AHEAD_MAX, Decision, ListWanted
+from wasp.consensus.leaders.pbft import Prepare
+from wasp.consensus.leaders.view_change import ViewChange
+from wasp.consensus.leaders.vote import Certificate, Vote
 from wasp.consensus.protocol_times import VIEW_TIMEOUT
-from wasp.consensus.view_change import ViewChange
-from wasp.consensus.vote import Certificate, Vote
 
 SIZES = (4, 5, 6, 7, 8, 9)
 PROTOCOLS = (HotStuff, Jolteon)

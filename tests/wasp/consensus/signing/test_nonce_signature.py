@@ -20,10 +20,10 @@ from tests.harness.nonce_checks import (
     check_nonce_signature,
 )
 from tests.harness.virtual_network import Pending, RandomOrder, TimedNetwork, VirtualNetwork, slow_recipients
-from wasp.consensus.anchor_signature import MessageSigned, PrepareSignature, SignaturePrepared, SignMessage
 from wasp.consensus.binary_agreement import Done
-from wasp.consensus.nonce_sharing import SharingOk, SharingReady
-from wasp.consensus.nonce_signature import NonceSignature, PartialNonceSignature, dealers_named, encode_dealers
+from wasp.consensus.signing.anchor_signature import MessageSigned, PrepareSignature, SignaturePrepared, SignMessage
+from wasp.consensus.signing.nonce_sharing import SharingOk, SharingReady
+from wasp.consensus.signing.nonce_signature import NonceSignature, PartialNonceSignature, dealers_named, encode_dealers
 
 DEALT = DealtCommittee(5)
 M0, M1, M2, M3, M4 = DEALT.members

@@ -24,10 +24,10 @@ from ledger.kernel.nonce_key import IMPLICATION_SIZE
 from ledger.kernel.rng import Stream
 from wasp.consensus.binary_agreement import Aux, BVal, Done
 from wasp.consensus.common_coin import CoinShare
-from wasp.consensus.nonce_sharing import Implicate, Recover, SharingOk, SharingReady
-from wasp.consensus.nonce_signature import PartialNonceSignature
 from wasp.consensus.reliable_broadcast import Echo, Initial, Ready
-from wasp.consensus.signing_session import SessionShare, SignatureShare
+from wasp.consensus.signing.nonce_sharing import Implicate, Recover, SharingOk, SharingReady
+from wasp.consensus.signing.nonce_signature import PartialNonceSignature
+from wasp.consensus.signing.signing_session import SessionShare, SignatureShare
 
 Lie: TypeAlias = Callable[[Envelope], Sequence[Envelope]]
 """What is said in the place of an envelope to other members."""

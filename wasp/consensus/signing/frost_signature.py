@@ -48,7 +48,8 @@ from ledger.kernel.encoding import Digest, Value
 from ledger.kernel.identity import Signature
 from ledger.kernel.instant import Instant
 from ledger.kernel.threshold import NoncePair
-from wasp.consensus.anchor_signature import (
+from wasp.consensus.committee_protocol import Membership
+from wasp.consensus.signing.anchor_signature import (
     AnchorSignature,
     MessageSigned,
     PrepareSignature,
@@ -57,8 +58,7 @@ from wasp.consensus.anchor_signature import (
     SignaturePrepared,
     SignMessage,
 )
-from wasp.consensus.committee_protocol import Membership
-from wasp.consensus.signing_session import (
+from wasp.consensus.signing.signing_session import (
     CommitteeSignature,
     FrostSignatureMessage,
     HeldSignature,

@@ -34,11 +34,11 @@ from ledger.kernel.encoding import Digest, Natural, Value
 from ledger.kernel.identity import Signature
 from ledger.kernel.instant import Instant
 from wasp.consensus.committee_protocol import Membership, ProtocolOutput
-from wasp.consensus.leadership import VIEWS_AHEAD_MAX, LeadershipMessage
-from wasp.consensus.proposal_list import ProposalList
-from wasp.consensus.view_change import ViewChange, ViewChangeMark
-from wasp.consensus.views import KnownView, ViewProtocol
-from wasp.consensus.vote import Ballot, Certificate, Notary, Vote
+from wasp.consensus.leaders.leadership import VIEWS_AHEAD_MAX, LeadershipMessage
+from wasp.consensus.leaders.proposal_list import ProposalList
+from wasp.consensus.leaders.view_change import ViewChange, ViewChangeMark
+from wasp.consensus.leaders.views import KnownView, ViewProtocol
+from wasp.consensus.leaders.vote import Ballot, Certificate, Notary, Vote
 
 
 class Prepare(Vote):

@@ -35,9 +35,9 @@ from ledger.kernel.automaton import NOTHING, Fault, NodeId, Path, Step, StepBuil
 from ledger.kernel.encoding import Digest, Value
 from ledger.kernel.instant import Instant
 from wasp.consensus.committee_protocol import Membership, ProtocolOutput
-from wasp.consensus.leadership import VIEWS_AHEAD_MAX, LeaderProtocol, LeadershipMessage
-from wasp.consensus.proposal_list import ProposalList
-from wasp.consensus.vote import NO_VALUE, Ballot, Certificate, Notary, Vote
+from wasp.consensus.leaders.leadership import VIEWS_AHEAD_MAX, LeaderProtocol, LeadershipMessage
+from wasp.consensus.leaders.proposal_list import ProposalList
+from wasp.consensus.leaders.vote import NO_VALUE, Ballot, Certificate, Notary, Vote
 
 
 class Proposed(Vote):

@@ -36,9 +36,9 @@ from wasp.consensus.committee_protocol import (
     Propose,
     ProtocolOutput,
 )
-from wasp.consensus.proposal_list import Gathering, ProposalList, ProposalMark, SignedProposal
+from wasp.consensus.leaders.proposal_list import Gathering, ProposalList, ProposalMark, SignedProposal
+from wasp.consensus.leaders.vote import Ballot, Certificate, Kind, Notary, Vote
 from wasp.consensus.reliable_broadcast import PAYLOAD_SIZE_MAX
-from wasp.consensus.vote import Ballot, Certificate, Kind, Notary, Vote
 from wasp.questions import Questions
 
 VIEWS_AHEAD_MAX = 32

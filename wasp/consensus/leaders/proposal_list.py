@@ -16,7 +16,7 @@ from ledger.kernel.automaton import Fault, NodeId, Path
 from ledger.kernel.encoding import Digest, Natural, Value, digest_of, digest_of_bytes
 from ledger.kernel.identity import Signature
 from wasp.committee import Committee
-from wasp.consensus.vote import Notary
+from wasp.consensus.leaders.vote import Notary
 
 
 class SignedProposal(Value, dict=True):

@@ -1,0 +1,1 @@
+"""Members that lie, for tests and for the injection of faults."""

@@ -1,0 +1,1 @@
+"""Protocols with a leader, and what they share."""

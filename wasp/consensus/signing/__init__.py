@@ -1,0 +1,1 @@
+"""How a committee signs its anchor."""

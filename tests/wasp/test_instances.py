@@ -1,6 +1,7 @@
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.identity import ModelVerifier, deal_signer
 from ledger.kernel.key_dealer import deal_member_keys
+from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rng import stream
 from wasp.committee import Committee
 from wasp.committee_log import NextIndexVote
@@ -15,8 +16,8 @@ ME = NodeId("m0")
 def window(n=4, kept=3, ahead_max=2, used=0):
     names = [NodeId(f"m{place}") for place in range(n)]
     signers = [deal_signer("model", 0, name) for name in names]
-    committee = Committee(names, [signer.public_key for signer in signers], bytes(32))
-    key = deal_member_keys("model", 0, "mg1", n, committee.f)[0]
+    key = deal_member_keys("model", 0, "mg1", n, max_faulty(n))[0]
+    committee = Committee(names, [signer.public_key for signer in signers], key.signing.group_key)
 
     def consensus(index):
         rng = stream(0, "instance", index)

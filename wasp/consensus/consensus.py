@@ -106,6 +106,7 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         protocol: str,
         times: ProtocolTimes,
     ) -> None:
+        assert keys.signing.group_key == keys.nonces.group_key == committee.group_key, "keys of another committee"
         self._log_index = path[1]
         self._committee = committee
         self._verifier = verifier

@@ -186,7 +186,8 @@ class Pbft(ViewProtocol[_View]):
             return
         why = "" if certified else self._gathering.why_bad(message.proposals, self._committee.index[leader])
         if why:
-            step.faults.append(Fault(leader, "bad_list", self._path, why, (message,)))
+            # In a later view a list may be right by a certificate that this message does not bind: it would prove nothing.
+            step.faults.append(Fault(leader, "bad_list", self._path, why, () if message.view else (message,)))
             return
         view.digest = vote.digest
         self._accept_list(step, message.proposals, now)

@@ -210,7 +210,8 @@ class Tendermint(LeaderProtocol):
                 evidence = (round.proposal.vote, vote)
                 step.faults.append(Fault(sender, "equivocation", self._path, f"two lists in round {number}", evidence))
         elif why := self._why_bad(sender, message):
-            step.faults.append(Fault(sender, "bad_list", self._path, why, (message,)))
+            # In a later round a list may be right by a polka that the signature does not bind: it would prove nothing.
+            step.faults.append(Fault(sender, "bad_list", self._path, why, () if number else (message,)))
         else:
             round.proposal = message
             self._accept_list(step, message.proposals, now)

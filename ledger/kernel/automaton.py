@@ -117,6 +117,8 @@ class StepBuilder(Generic[Output]):
 class Automaton(ABC, Generic[Input, Message, Output]):
     """A deterministic state machine: events in, steps out. It holds no clock, no socket, no file and no logger."""
 
+    __slots__ = ()
+
     @abstractmethod
     def handle_input(self, input: Input, now: Instant) -> Step[Output]:
         """The owner says something: a command, a fact, or the answer to a need."""

@@ -39,11 +39,12 @@ class Bundle:
 class SimulatedFrame:
     """A frame under way; recipients share it when it carries no link header."""
 
-    __slots__ = ("bundle", "header", "sample", "sender", "size")
+    __slots__ = ("bundle", "header", "packets", "sample", "sender", "size")
 
     def __init__(self, sender: NodeId, bundle: Bundle, header: LinkHeader | None, sample: bool) -> None:
         self.sender = sender
         self.bundle = bundle
+        self.packets = bundle.packets
         self.header = header
         self.size = bundle.size if header is None else frame_size(header, bundle.encoded)
         self.sample = sample

@@ -214,7 +214,7 @@ class Machine:
                 frames += 1
                 if link is not None and not self._fresh(item, link, now, turn, counters):
                     continue
-                packets, sender = item.bundle.packets, item.sender
+                packets, sender = item.packets, item.sender
                 if item.sample:
                     packets = self._decoded(item, wire, turn)
                 if self.metered:

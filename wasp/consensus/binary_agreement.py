@@ -89,8 +89,12 @@ class BitDecided(Frozen):
     value: bool
 
 
+_VALUES = ("none", "False", "True", "False and True")
+"""What a mask of values holds."""
+
+
 class _Round:
-    """The votes of one round: a mask of voters per value."""
+    """The votes of one round: a mask of voters per value; and masks of values: 1 stands for False, 2 for True."""
 
     __slots__ = ("aux", "aux_sent", "bin_values", "bvals", "coin", "number", "sent", "vals")
 
@@ -99,14 +103,21 @@ class _Round:
         self.coin = coin
         self.bvals = [0, 0]
         self.aux = [0, 0]
-        self.sent = [False, False]
+        self.sent = 0
         self.aux_sent = False
-        self.bin_values = [False, False]
+        self.bin_values = 0
         self.vals: tuple[bool, ...] = ()
 
 
 class BinaryAgreement(Automaton[VoteGiven | CoinLearned, AgreementMessage, BitDecided | CoinNeeded]):
-    """One member's part in one agreement. Senders of messages are members: the owner has checked that."""
+    """One member's part in one agreement. Senders of messages are members: the owner has checked that.
+
+    Slotted, as a common subset has n of them at every member: what is small stays in the processor's cache.
+    """
+
+    __slots__ = ("_accept_quorum", "_bit", "_current", "_decided_round", "_done", "_done_quorum", "_estimate", "_members",
+                 "_path", "_relay_quorum", "_round", "_rounds", "_rounds_max", "_schedule", "_wait_quorum", "decision",
+                 "terminated")  # fmt: skip
 
     def __init__(self, path: Path, committee: Committee, schedule: CoinSchedule, rounds_max: int = ROUNDS_MAX) -> None:
         self._path = path
@@ -123,7 +134,7 @@ class BinaryAgreement(Automaton[VoteGiven | CoinLearned, AgreementMessage, BitDe
         self._current: _Round | None = None
         self._estimate = False
         self._decided_round: int | None = None
-        self._done: dict[NodeId, int] = {}
+        self._done: dict[int, int] = {}
         self.decision: bool | None = None
         self.terminated = False
 
@@ -151,7 +162,7 @@ class BinaryAgreement(Automaton[VoteGiven | CoinLearned, AgreementMessage, BitDe
             return f"{ended}, decided {self.decision}"
         votes = (state.aux[0] | state.aux[1]).bit_count()
         return (
-            f"round {self._round}, estimate {self._estimate}, bin_values {state.bin_values}, aux {votes}/"
+            f"round {self._round}, estimate {self._estimate}, bin_values {_VALUES[state.bin_values]}, aux {votes}/"
             f"{self._wait_quorum}, coin {state.coin}, decided {self.decision}, terminated {self.terminated}"
         )
 
@@ -220,8 +231,11 @@ class BinaryAgreement(Automaton[VoteGiven | CoinLearned, AgreementMessage, BitDe
         """Line 9, its second half."""
         if not 0 <= message.round < self._rounds_max:
             return self._blame(sender, "round_out_of_bounds", f"round {message.round}")
-        if self._done.setdefault(sender, message.round) != message.round:
-            return self._blame(sender, "equivocation", "done for the first time in two rounds")
+        bit, done = self._bit[sender], self._done
+        for round, voters in done.items():
+            if voters & bit and round != message.round:
+                return self._blame(sender, "equivocation", "done for the first time in two rounds")
+        done[message.round] = done.get(message.round, 0) | bit
         if self._decided_round is not None and message.round < self._decided_round:
             self.terminated = self.terminated or self._outrun()
         return NOTHING
@@ -260,20 +274,20 @@ class BinaryAgreement(Automaton[VoteGiven | CoinLearned, AgreementMessage, BitDe
         if count >= self._relay_quorum:
             self._multicast_bval(state, value, step)
         if count >= self._accept_quorum:
-            state.bin_values[value] = True
+            state.bin_values |= 1 << value
             if not state.aux_sent:
                 state.aux_sent = True
                 step.messages.append(Envelope(self._members, self._path, Aux(state.number, value)))
 
     def _multicast_bval(self, state: _Round, value: bool, step: StepBuilder[BitDecided | CoinNeeded]) -> None:
-        if not state.sent[value]:
-            state.sent[value] = True
+        if not state.sent & 1 << value:
+            state.sent |= 1 << value
             step.messages.append(Envelope(self._members, self._path, BVal(state.number, value)))
 
     def _values_heard(self, state: _Round) -> tuple[bool, ...]:
         """Line 5: the values of n - f ``Aux`` within bin_values; none while there are too few."""
-        (no, yes), (with_no, with_yes) = state.aux, state.bin_values
-        no, yes = no if with_no else 0, yes if with_yes else 0
+        no, yes = state.aux
+        no, yes = no if state.bin_values & 1 else 0, yes if state.bin_values & 2 else 0
         if (no | yes).bit_count() < self._wait_quorum:
             return ()
         return (False, True) if no and yes else (bool(yes),)
@@ -308,7 +322,8 @@ class BinaryAgreement(Automaton[VoteGiven | CoinLearned, AgreementMessage, BitDe
         """Line 9: whether some correct member had decided in an earlier round, so that no round after the own is needed."""
         if self._decided_round is None:
             return False
-        return sum(round < self._decided_round for round in self._done.values()) >= self._done_quorum
+        earlier = sum(voters.bit_count() for round, voters in self._done.items() if round < self._decided_round)
+        return earlier >= self._done_quorum
 
     def _blame(self, sender: NodeId, kind: str, detail: str) -> Step[BitDecided | CoinNeeded]:
         return Step(faults=(Fault(sender, kind, self._path, detail),))

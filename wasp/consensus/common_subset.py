@@ -20,6 +20,7 @@ constant delay d it comes at 5d, after n (n - 1)(5n + 1) messages that are not `
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from ledger.kernel.automaton import Fault, NodeId, Path, Step, StepBuilder
@@ -59,10 +60,19 @@ Broadcast: TypeAlias = ReliableBroadcast | AvidBroadcast
 Agreement: TypeAlias = BinaryAgreement | LateCoinAgreement
 Leaf: TypeAlias = Broadcast | Agreement | CommonCoin
 
+LEAF_PATHS_KEPT = 4096
+"""Of all instances: the leaves of some at a time among 128 members."""
+
 MakeBroadcast: TypeAlias = Callable[[Path, Committee, int, int], Broadcast]
 """The broadcast at this path, of the proposer with this index, of payloads up to this size."""
 MakeAgreement: TypeAlias = Callable[[Path, Committee, CoinSchedule, int], Agreement]
 """The agreement at this path, with these coins, for at most so many rounds."""
+
+
+@lru_cache(maxsize=LEAF_PATHS_KEPT)
+def _leaf_path(instance: Path, *leaf: str | int) -> Path:
+    """The address of a leaf; the same object for all who ask, so that looking it up touches no other memory than its own."""
+    return (*instance, *leaf)
 
 
 class CommonSubset(CommitteeProtocol):
@@ -103,7 +113,7 @@ class CommonSubset(CommitteeProtocol):
     @property
     def rounds(self) -> tuple[int, ...]:
         """How many rounds each agreement took until this member decided in it; 0 before."""
-        leaves = (self._leaves.get(self._leaf_path("agreement", j)) for j in range(self._committee.n))
+        leaves = (self._leaves.get(_leaf_path(self._path, "agreement", j)) for j in range(self._committee.n))
         return tuple(leaf.rounds_taken if isinstance(leaf, Agreement) else 0 for leaf in leaves)
 
     @property
@@ -121,7 +131,7 @@ class CommonSubset(CommitteeProtocol):
         """Line 1."""
         assert not self._proposed, "a member proposes once"
         self._proposed = True
-        path = self._leaf_path("broadcast", self._me)
+        path = _leaf_path(self._path, "broadcast", self._me)
         return self._conclude(path, self._broadcast(self._me).handle_input(BroadcastPayload(input.payload), now), now)
 
     def handle_message(self, sender: NodeId, path: Path, message: Any, now: Instant) -> Step[ProtocolOutput]:
@@ -152,14 +162,14 @@ class CommonSubset(CommitteeProtocol):
                 case BitDecided():
                     self._handle_bit_decided(whole, proposer, output, now)
                 case CoinNeeded():
-                    coin_path = (*self._path, "coin", proposer, output.round)
+                    coin_path = _leaf_path(self._path, "coin", proposer, output.round)
                     coin = self._leaves.get(coin_path) or self._open(coin_path)
                     assert isinstance(coin, CommonCoin)
                     self._absorb(whole, coin_path, coin.handle_input(ReleaseShare(), now), now)
                 case CoinTossed():
                     learned = CoinLearned(int(path[4]), output.bit)
                     step = self._agreement(proposer).handle_input(learned, now)
-                    self._absorb(whole, self._leaf_path("agreement", proposer), step, now)
+                    self._absorb(whole, _leaf_path(self._path, "agreement", proposer), step, now)
 
     def _handle_payload_proposed(self, whole: StepBuilder[ProtocolOutput], proposer: int) -> None:
         if proposer == self._me:
@@ -191,7 +201,7 @@ class CommonSubset(CommitteeProtocol):
         agreement = self._agreement(proposer)
         if not agreement.started:
             step = agreement.handle_input(VoteGiven(value), now)
-            self._absorb(whole, self._leaf_path("agreement", proposer), step, now)
+            self._absorb(whole, _leaf_path(self._path, "agreement", proposer), step, now)
 
     def _maybe_output(self, whole: StepBuilder[ProtocolOutput]) -> None:
         """Lines 4 and 5."""
@@ -209,6 +219,7 @@ class CommonSubset(CommitteeProtocol):
         kind, proposer = path[2], path[3]
         if type(proposer) is not int or not 0 <= proposer < self._committee.n:
             return None
+        path = _leaf_path(self._path, *path[2:])
         leaf: Leaf
         if len(path) == 4 and kind == "broadcast":
             leaf = self._make_broadcast(path, self._committee, proposer, self._payload_size_max)
@@ -224,17 +235,14 @@ class CommonSubset(CommitteeProtocol):
     def _tossed_in(self, round: object) -> bool:
         return type(round) is int and 0 <= round < self._rounds_max and self._schedule.fixed(round) is None
 
-    def _leaf_path(self, kind: str, proposer: int) -> Path:
-        return (*self._path, kind, proposer)
-
     def _agreement(self, proposer: int) -> Agreement:
-        path = self._leaf_path("agreement", proposer)
+        path = _leaf_path(self._path, "agreement", proposer)
         leaf = self._leaves.get(path) or self._open(path)
         assert isinstance(leaf, Agreement)
         return leaf
 
     def _broadcast(self, proposer: int) -> Broadcast:
-        path = self._leaf_path("broadcast", proposer)
+        path = _leaf_path(self._path, "broadcast", proposer)
         leaf = self._leaves.get(path) or self._open(path)
         assert isinstance(leaf, Broadcast)
         return leaf

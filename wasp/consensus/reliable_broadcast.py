@@ -87,7 +87,14 @@ BroadcastOutput: TypeAlias = PayloadProposed | PayloadDelivered
 
 
 class ReliableBroadcast(Automaton[BroadcastPayload, BroadcastMessage, BroadcastOutput]):
-    """One member's part in the broadcast of one proposer. Senders of messages are members: the owner has checked that."""
+    """One member's part in the broadcast of one proposer. Senders of messages are members: the owner has checked that.
+
+    Slotted, as a common subset has n of them at every member: what is small stays in the processor's cache.
+    """
+
+    __slots__ = ("_amplification_quorum", "_bit", "_delivered", "_delivery_quorum", "_echo_quorum", "_echoed", "_echoes",
+                 "_initial", "_members", "_path", "_payload_size_max", "_proposer", "_readied", "_readies",
+                 "_ready_sent")  # fmt: skip
 
     def __init__(
         self, path: Path, committee: Committee, proposer: int, payload_size_max: int = PAYLOAD_SIZE_MAX

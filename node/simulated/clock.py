@@ -122,7 +122,8 @@ class VirtualClock(simpy.Environment):
                 super().step()
             elif (instant := instants[0]) <= limit:
                 self._now = heappop(instants)
-                handle(instant, _pairs(agenda.pop(instant)))
+                alternating = iter(agenda.pop(instant))
+                handle(instant, zip(alternating, alternating))  # noqa: B905 # as ``_pairs`` does
             else:
                 return False
         return True

@@ -165,6 +165,8 @@ class Machine:
     ) -> None:
         self.node = node
         self.place = place
+        self.mark = place << 32
+        """Its place, in a number that leaves room for how much it handles in a turn: for the transcript."""
         self.factory = factory
         self.meter = meter
         self.metered = meter.runs
@@ -208,7 +210,7 @@ class Machine:
         host, turn = self.host, self._blank
         local = now if self.clock is TRUE_CLOCK else self.clock.local(now)
         handle_message = host.handle_message
-        frames = messages = inputs = 0
+        frames = messages = 0
         for item in inbox:
             if type(item) is SimulatedFrame:
                 frames += 1
@@ -226,7 +228,7 @@ class Machine:
                     if step is not NOTHING:
                         self._absorb(step, local, turn, counters)
             elif type(item) is GivenInput and item.incarnation in (None, self.incarnation):
-                inputs += 1
+                counters.inputs += 1
                 for operation, amount in item.operations:
                     self.meter.charge(operation, amount)
                 self.event = item.input
@@ -241,7 +243,6 @@ class Machine:
             self.due = due
         counters.delivered += frames
         counters.messages += messages
-        counters.inputs += inputs
         counters.turns += 1
         if turn.packets or turn.outputs or turn.records or turn.faults:
             self._blank = Turn()

@@ -224,7 +224,8 @@ class SimulatedRuntime:
             self._rounds_at_instant += 1
             assert self._rounds_at_instant < ROUNDS_PER_INSTANT_MAX, f"time stands still at {now}: {touched[0].node}"
         else:
-            self._instant, self._rounds_at_instant = now, 0
+            self._instant = now
+            self._rounds_at_instant = 0
         order = self._order
         order.append(now)
         for machine in touched:
@@ -233,7 +234,7 @@ class SimulatedRuntime:
             elif machine.free_at > now:
                 self._wake(machine, machine.free_at)
             elif machine.inbox:  # which is empty when it was touched twice
-                order.append(machine.place << 32 | len(machine.inbox))
+                order.append(machine.mark | len(machine.inbox))
                 self._turn(machine, now)
         if len(order) > ORDER_KEPT_MAX:
             self._transcript.update(self._packed_order())

@@ -59,6 +59,8 @@ class CommitteeProtocol(Automaton[Propose, Any, ProtocolOutput]):
     Messages may come before the own proposal. After its output an instance goes on answering, until it is no longer kept.
     """
 
+    __slots__ = ()
+
     @property
     @abstractmethod
     def rounds(self) -> tuple[int, ...]:

@@ -72,8 +72,15 @@ class LeaderProtocol(CommitteeProtocol):
     """One member's part in one instance of a protocol with a leader; a protocol fills in what its votes mean.
 
     Its one leaf is (chain, log index, name of the protocol). A handler collects in a ``StepBuilder`` and ends with
-    ``_conclude``; timers have names, and expire at their instants unless they are taken away.
+    ``_conclude``; timers have names, and expire at their instants unless they are taken away. Slotted, for Python looks up
+    what belongs to an object with more than 30 fields the slow way.
     """
+
+    __slots__ = ("_announced", "_answered", "_behind", "_committee", "_deadline", "_decision", "_decision_quorum",
+                 "_gathering", "_join_quorum", "_joined", "_lists", "_lists_sent", "_log_index", "_me", "_members",
+                 "_missing", "_notary", "_offered", "_output", "_own", "_path", "_payload_size_max", "_proof",
+                 "_questions", "_rng", "_timers", "_times", "_want_quorum", "_wanted_in", "proposed_at", "view",
+                 "view_changed")  # fmt: skip
 
     name: ClassVar[str]
     decisive: ClassVar[Kind | None] = None

@@ -89,6 +89,8 @@ class _View(KnownView):
 class Pbft(ViewProtocol[_View]):
     """One member's part in one instance."""
 
+    __slots__ = ("_prepare_quorum", "_prepared_votes")
+
     name = "pbft"
     decisive = Commit
     claimed = Prepare

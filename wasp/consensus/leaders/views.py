@@ -42,6 +42,8 @@ AnyView = TypeVar("AnyView", bound=KnownView)
 class ViewProtocol(LeaderProtocol, Generic[AnyView]):
     """One member's part in one instance of a protocol that changes views; it fills in what happens in one."""
 
+    __slots__ = ("_changes", "_prepared", "_views")
+
     claimed: ClassVar[Kind]
     """The kind of vote whose certificates are claimed in view changes."""
 

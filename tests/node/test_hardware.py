@@ -23,7 +23,7 @@ def test_costs_are_whole_picoseconds_per_unit_and_per_byte():
     assert (profile.name, profile.fsync, profile.bandwidth) == ("laptop", 1_000, 1_000_000_000)
 
 
-@pytest.mark.parametrize("name", ["laptop", "raspberry-pi-4"])
+@pytest.mark.parametrize("name", ["cloud-core", "laptop", "raspberry-pi-4"])
 def test_every_number_of_a_shipped_profile_has_a_source(name: str):
     profile = hardware_profile(name)
     assert set(profile.costs) == set(OPERATIONS)
@@ -64,5 +64,5 @@ def test_a_bad_profile_is_refused_with_the_file_and_the_field(tmp_path: Path, da
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones():
-    with pytest.raises(Rejected, match="known are laptop, raspberry-pi-4"):
+    with pytest.raises(Rejected, match="known are cloud-core, laptop, raspberry-pi-4"):
         hardware_profile("abacus")

@@ -179,7 +179,7 @@ when = { nodes = "few", batch = 3 }
 seeds = 1
 """
     given = "map, silent, disk, seed, protocol, nodes, cpu, rate, blocks"
-    profiles = "laptop, raspberry-pi-4, and files that end in .toml"
+    profiles = "cloud-core, laptop, raspberry-pi-4, and files that end in .toml"
     tables = "aws-regions, lan, microgrid, and files that end in .csv"
     assert problems(text) == [
         f"study.toml:8: fixed.seed: is no parameter: expected one of {', '.join(PARAMETERS)}",
@@ -296,9 +296,9 @@ def test_the_study_of_latency_against_size_covers_what_it_is_about():
         for nodes in sizes
         for name in ("lan", "europe-us", "world")
         for silent in (False, True)
-        for cpu in ("laptop", "off")
+        for cpu in ("cloud-core", "off")
     }
     assert {cell.options.blocks for cell in cells} == {2}
-    main = [cell for cell in cells if cell.point["map"] == "world" and cell.point["cpu"] == "laptop"]
+    main = [cell for cell in cells if cell.point["map"] == "world" and cell.point["cpu"] == "cloud-core"]
     seeds = {nodes: sum(key[:3] == ("wasp", nodes, 0) for key in told(main)) for nodes in sizes}
     assert seeds == {nodes: 3 if nodes >= 64 else 10 for nodes in sizes}

@@ -36,27 +36,19 @@ from wasp.consensus.committee_protocol import (
     Propose,
     ProtocolOutput,
 )
+from wasp.consensus.leaders.known_lists import KnownLists, ListWanted
 from wasp.consensus.leaders.proposal_list import Gathering, ProposalList, ProposalMark, SignedProposal
 from wasp.consensus.leaders.vote import Ballot, Certificate, Kind, Notary, Vote
 from wasp.consensus.reliable_broadcast import PAYLOAD_SIZE_MAX
-from wasp.questions import Questions
 
 VIEWS_AHEAD_MAX = 32
 """What is about later views is dropped: who is so far ahead has waited for half an hour, and this instance is given up."""
-LIST_FAN_OUT = 2
-"""Members asked at a time for a list, which is large: one of two drawn by chance mostly has it."""
 
 
 class ProposalsWanted(Value):
     """The leader has proposals of f + 1 members, named here, and needs more."""
 
     marks: tuple[ProposalMark, ...]
-
-
-class ListWanted(Value):
-    """The sender knows by a certificate that this list is good, and lacks it; answered by the ``ProposalList``."""
-
-    digest: Digest
 
 
 class Decision(Value):
@@ -77,10 +69,9 @@ class LeaderProtocol(CommitteeProtocol):
     """
 
     __slots__ = ("_announced", "_answered", "_behind", "_committee", "_deadline", "_decision", "_decision_quorum",
-                 "_gathering", "_join_quorum", "_joined", "_lists", "_lists_sent", "_log_index", "_me", "_members",
-                 "_missing", "_notary", "_offered", "_output", "_own", "_path", "_payload_size_max", "_proof",
-                 "_questions", "_rng", "_timers", "_times", "_want_quorum", "_wanted_in", "proposed_at", "view",
-                 "view_changed")  # fmt: skip
+                 "_gathering", "_join_quorum", "_joined", "_lists", "_log_index", "_me", "_members", "_notary",
+                 "_offered", "_output", "_own", "_path", "_payload_size_max", "_proof", "_timers", "_times",
+                 "_want_quorum", "_wanted_in", "proposed_at", "view", "view_changed")  # fmt: skip
 
     name: ClassVar[str]
     decisive: ClassVar[Kind | None] = None
@@ -104,11 +95,8 @@ class LeaderProtocol(CommitteeProtocol):
         self._offered: set[NodeId] = set()
         self._wanted_in = -1
         self._joined = False
-        self._lists: dict[Digest, ProposalList] = {}
-        self._lists_sent: set[tuple[NodeId, Digest]] = set()
-        self._missing: Digest | None = None
-        self._rng = membership.rng
-        self._questions: Questions | None = None
+        others = self._members[: self._me] + self._members[self._me + 1 :]
+        self._lists = KnownLists(self._path, others, self._times.list_retry, membership.rng)
         self._decision: Digest | None = None
         self._proof: Callable[[], Value] | None = None
         self._behind: dict[NodeId, int] = {}
@@ -146,7 +134,7 @@ class LeaderProtocol(CommitteeProtocol):
             "leader": self.leader_of(self.view),
             "proposed": self._own is not None,
             "heard": sorted(self._gathering.heard),
-            "missing": self._missing is not None,
+            "missing": self._lists.missing is not None,
             "timers": dict(self._timers),
         }
 
@@ -180,7 +168,7 @@ class LeaderProtocol(CommitteeProtocol):
                 case "patience":
                     self._want_proposals(step)
                 case "list":
-                    self._ask(step, now)
+                    self._ask(step, self._lists.ask(now))
                 case _:
                     self._handle_expiry(step, name, now)
         return self._conclude(step)
@@ -207,7 +195,7 @@ class LeaderProtocol(CommitteeProtocol):
             case ProposalsWanted():
                 self._handle_proposals_wanted(step, sender, message)
             case ListWanted():
-                self._handle_list_wanted(step, sender, message)
+                step.messages.extend(self._lists.answer(sender, message.digest))
             case ProposalList():
                 self._handle_proposal_list(step, sender, message, now)
             case Decision() if self.decisive is not None:
@@ -274,10 +262,9 @@ class LeaderProtocol(CommitteeProtocol):
 
     def _accept_list(self, step: StepBuilder[ProtocolOutput], proposals: ProposalList, now: Instant) -> None:
         """A good list is known: its proposals are those of f + 1 others at least."""
-        self._lists[proposals.digest] = proposals
+        self._lists.add(proposals)
         self._join(step)
-        if proposals.digest == self._missing:
-            self._missing = None
+        if self._lists.missing is None:
             self._timers.pop("list", None)
         if self.decided:
             self._maybe_output(step, now)
@@ -288,34 +275,17 @@ class LeaderProtocol(CommitteeProtocol):
             self.proposed_at = now
         self._multicast(step, message)
 
-    def _want_list(self, step: StepBuilder[ProtocolOutput], digest: Digest, now: Instant) -> None:
-        """Ask for a list that a certificate vouches for."""
-        if self._missing != digest:
-            self._missing = digest
-            others = [member for member in self._members if member != self._members[self._me]]
-            self._questions = Questions(others, self._times.list_retry, LIST_FAN_OUT, self._rng)
-            self._ask(step, now)
-
-    def _ask(self, step: StepBuilder[ProtocolOutput], now: Instant) -> None:
-        questions = self._questions
-        if self._missing is None or questions is None:
-            return
-        if (asked := questions.ask(now)) and questions.deadline is not None:
-            step.messages.append(Envelope(asked, self._path, ListWanted(self._missing)))
-            self._timers["list"] = questions.deadline
-
-    def _handle_list_wanted(self, step: StepBuilder[ProtocolOutput], sender: NodeId, message: ListWanted) -> None:
-        """Once per member and list: links are reliable, and lists are large."""
-        proposals = self._lists.get(message.digest)
-        if proposals is not None and (sender, message.digest) not in self._lists_sent:
-            self._lists_sent.add((sender, message.digest))
-            step.messages.append(Envelope((sender,), self._path, proposals))
+    def _ask(self, step: StepBuilder[ProtocolOutput], questions: tuple[Envelope, ...]) -> None:
+        """Ask for a list that is sought, and set the timer for asking again."""
+        step.messages.extend(questions)
+        if (deadline := self._lists.deadline) is not None:
+            self._timers["list"] = deadline
 
     def _handle_proposal_list(
         self, step: StepBuilder[ProtocolOutput], sender: NodeId, message: ProposalList, now: Instant
     ) -> None:
         """The answer to a question: a quorum vouches for its digest."""
-        if message.digest == self._missing:
+        if message.digest == self._lists.missing:
             self._accept_list(step, message, now)
             self._gather(step, now)
 
@@ -356,7 +326,7 @@ class LeaderProtocol(CommitteeProtocol):
         self.view_changed = max(self.view, view) > 0
         self.view = view
         self._timers.clear()
-        self._missing = None
+        self._lists.missing = None
         self._maybe_output(step, now)
         for member, at in self._behind.items():
             if at > min(view, self._announced):
@@ -367,7 +337,7 @@ class LeaderProtocol(CommitteeProtocol):
         assert self._decision is not None
         decided = self._lists.get(self._decision)
         if decided is None:
-            self._want_list(step, self._decision, now)
+            self._ask(step, self._lists.want(self._decision, now))
         elif not self._output:
             self._output = True
             step.outputs.append(ProposalsDecided(decided.payloads))

@@ -184,7 +184,7 @@ class Tendermint(LeaderProtocol):
     def _lead(self, step: StepBuilder[ProtocolOutput], now: Instant) -> None:
         """Lines 14 to 19."""
         round, valid = self._at(self.view), self._valid
-        proposals = self._lists[valid.digest] if valid else self._gathering.list_with(self._me)
+        proposals = self._lists.get(valid.digest) if valid else self._gathering.list_with(self._me)
         if proposals is not None and not round.led:
             round.led = True
             vote = self._notary.vote(Proposed, self.view, proposals.digest)

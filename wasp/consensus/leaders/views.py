@@ -158,7 +158,7 @@ class ViewProtocol(LeaderProtocol, Generic[AnyView]):
         if prepared is None:
             proposals = self._gathering.list_with(self._me)
         elif (proposals := self._lists.get(prepared.digest)) is None:
-            self._want_list(step, prepared.digest, now)
+            self._ask(step, self._lists.want(prepared.digest, now))
         if proposals is not None:
             view.led = True
             self._propose(step, proposals, prepared, marks, now)

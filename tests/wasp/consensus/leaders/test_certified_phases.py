@@ -17,7 +17,8 @@ from wasp.consensus.committee_protocol import ProposalsDecided, ProposalsSeen
 from wasp.consensus.leaders.certified_phases import CertifiedPhases, ViewProposal, later
 from wasp.consensus.leaders.hotstuff import HotStuff, Prepared, PrepareVote, Wish
 from wasp.consensus.leaders.jolteon import FirstCertified, FirstVote, Jolteon, SecondVote
-from wasp.consensus.leaders.leadership import VIEWS_AHEAD_MAX, Decision, ListWanted
+from wasp.consensus.leaders.known_lists import ListWanted
+from wasp.consensus.leaders.leadership import VIEWS_AHEAD_MAX, Decision
 from wasp.consensus.leaders.pbft import Prepare
 from wasp.consensus.leaders.view_change import ViewChange
 from wasp.consensus.leaders.vote import Certificate, Vote

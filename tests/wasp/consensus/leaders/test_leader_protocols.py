@@ -17,11 +17,11 @@ from tests.harness.leader_checks import CODECS, LEADER_LIARS, LeaderLiars, check
 from tests.harness.leader_scripts import A_LIST, ANOTHER, SCRIPTS, Script
 from tests.harness.virtual_network import OldestFirst, Pending, RandomOrder, VirtualNetwork
 from wasp.consensus.committee_protocol import ProposalsDecided, ProposalsSeen, Propose
+from wasp.consensus.leaders.known_lists import ListWanted
 from wasp.consensus.leaders.leadership import (
     VIEWS_AHEAD_MAX,
     Decision,
     LeaderProtocol,
-    ListWanted,
     ProposalsWanted,
 )
 from wasp.consensus.leaders.pbft import Commit, NewView, Pbft, Prepare, PrePrepare

@@ -23,7 +23,7 @@ from ledger.kernel.encoding import Plain, digest
 
 PUBLIC_KEY_SIZE = 32
 SIGNATURES_KEPT = 1 << 14
-"""Checks of model signatures that are remembered: more than are under way among 128 members that vote, some megabytes."""
+"""Model signatures and checks of them that are remembered: more than are under way among 128 voters, some megabytes."""
 
 PublicKey = Annotated[bytes, msgspec.Meta(min_length=PUBLIC_KEY_SIZE, max_length=PUBLIC_KEY_SIZE)]
 Signature = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
@@ -92,6 +92,7 @@ class ModelVerifier:
         return len(public_key) == PUBLIC_KEY_SIZE and signature == model_signature(public_key, message)
 
 
+@lru_cache(maxsize=SIGNATURES_KEPT)
 def model_signature(public_key: PublicKey, message: bytes) -> Signature:
     """What stands for the signature of the key's holder, be it a node or a committee."""
     return blake2b(message, key=public_key, digest_size=64).digest()

@@ -211,13 +211,15 @@ class Machine:
         local = now if self.clock is TRUE_CLOCK else self.clock.local(now)
         handle_message = host.handle_message
         frames = messages = 0
+        quiet = link is None
         for item in inbox:
-            if type(item) is SimulatedFrame:
+            if item.__class__ is SimulatedFrame:
                 frames += 1
                 if link is not None and not self._fresh(item, link, now, turn, counters):
                     continue
                 packets, sender = item.packets, item.sender
                 if item.sample:
+                    quiet = False
                     packets = self._decoded(item, wire, turn)
                 if self.metered:
                     self.meter.charge_frame(item.size, packets)
@@ -226,16 +228,19 @@ class Machine:
                     self.event = message
                     step = handle_message(sender, path, message, local)
                     if step is not NOTHING:
+                        quiet = False
                         self._absorb(step, local, turn, counters)
             elif type(item) is GivenInput and item.incarnation in (None, self.incarnation):
                 counters.inputs += 1
                 for operation, amount in item.operations:
                     self.meter.charge(operation, amount)
+                quiet = False
                 self.event = item.input
                 self._absorb(host.handle_input(item.input, local), local, turn, counters)
         if self.timed:
             due = host.deadline
             if due is not None and due <= local:
+                quiet = False
                 counters.timers += 1
                 self.event = "the deadline"
                 self._absorb(host.handle_timer(local), local, turn, counters)
@@ -244,10 +249,10 @@ class Machine:
         counters.delivered += frames
         counters.messages += messages
         counters.turns += 1
-        if turn.packets or turn.outputs or turn.records or turn.faults:
-            self._blank = Turn()
-            return turn
-        return None
+        if quiet or not (turn.packets or turn.outputs or turn.records or turn.faults):
+            return None
+        self._blank = Turn()
+        return turn
 
     def deadline(self) -> Instant | None:
         """The instant of virtual time at which this machine must act without being told to."""
@@ -255,10 +260,6 @@ class Machine:
         if not self.links:
             return due
         return earliest(due, *[link.deadline for link in self.links.values()])
-
-    def will_wake(self, now: Instant) -> bool:
-        """Whether it has been told to wake for its present deadline, and that is still to come."""
-        return self.due == self.scheduled and self.wakes_at is not None and self.wakes_at > now
 
     def _absorb(self, step: Step[Any], local: Instant, turn: Turn, counters: Counters) -> None:
         """Collect what a step wants, and what the machine's messages to itself lead to (3)."""

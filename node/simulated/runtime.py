@@ -212,7 +212,8 @@ class SimulatedRuntime:
     def _handle_arrivals(self, now: Instant, arrivals: Arrivals) -> None:
         """Everything of one instant (1)."""
         touched: list[Machine] = []
-        for receiver, item in arrivals:
+        alternating = iter(arrivals)
+        for receiver, item in zip(alternating, alternating):  # noqa: B905 # as ``pairs`` does, but for one call
             if receiver is None:
                 item()
             else:
@@ -233,8 +234,8 @@ class SimulatedRuntime:
                 self._discard(machine)
             elif machine.free_at > now:
                 self._wake(machine, machine.free_at)
-            elif machine.inbox:  # which is empty when it was touched twice
-                order.append(machine.mark | len(machine.inbox))
+            elif waiting := len(machine.inbox):  # nothing waits when it was touched twice
+                order.append(machine.mark | waiting)
                 self._turn(machine, now)
         if len(order) > ORDER_KEPT_MAX:
             self._transcript.update(self._packed_order())
@@ -245,21 +246,23 @@ class SimulatedRuntime:
 
     def _turn(self, machine: Machine, now: Instant) -> None:
         """Lines 1 to 4."""
+        bundles: Bundles = ()
         try:
             turn = machine.turn(now, self._wire, self._link, self.counters)
-            bundles = () if turn is None or not turn.packets else self._bundles(machine, turn)
+            if turn is not None and turn.packets:
+                bundles = self._bundles(machine, turn)
         except Exception as error:
             raise self._failed(machine) from error
         if machine.links:
             self._service_links(machine, now)
-        duration = machine.meter.settle() if machine.metered else 0
-        if duration:
+        if machine.metered and (duration := machine.meter.settle()):
             machine.free_at = now + duration
             if turn is not None:
                 self.clock.call_at(now + duration, partial(self._finish, machine, machine.incarnation, turn, bundles))
         elif turn is not None:
             self._finish(machine, machine.incarnation, turn, bundles)
-        if machine.links or (machine.due is not None and not machine.will_wake(now)):
+        due, wakes_at = machine.due, machine.wakes_at
+        if machine.links or (due is not None and (due != machine.scheduled or wakes_at is None or wakes_at <= now)):
             self._schedule(machine)
 
     def _bundles(self, machine: Machine, turn: Turn) -> Bundles:

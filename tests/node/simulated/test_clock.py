@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simpy.core import EmptySchedule
 
-from node.simulated.clock import SkewedClock, VirtualClock
+from node.simulated.clock import SkewedClock, VirtualClock, pairs
 
 
 def recording_clock() -> tuple[VirtualClock, list[Any]]:
     seen: list[Any] = []
 
     def handle(now, arrivals):
-        for receiver, item in arrivals:
+        for receiver, item in pairs(arrivals):
             if receiver is None:
                 item()
             else:

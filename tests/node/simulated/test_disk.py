@@ -7,7 +7,7 @@ import pytest
 from ledger.kernel.automaton import Record
 from ledger.kernel.encoding import encode
 from ledger.kernel.rng import stream
-from node.simulated.clock import VirtualClock
+from node.simulated.clock import VirtualClock, pairs
 from node.simulated.disk import DiskParameters, SimulatedDisk
 from tests.harness.toys import PATH, ToyPong
 
@@ -22,7 +22,7 @@ class Bench:
     """A disk whose releases are written down as (instant, name)."""
 
     def __init__(self, parameters: DiskParameters | None = None) -> None:
-        self.clock = VirtualClock(0, lambda now, arrivals: [item() for _, item in arrivals])  # type: ignore[arg-type]
+        self.clock = VirtualClock(0, lambda now, arrivals: [item() for _, item in pairs(arrivals)])  # type: ignore[arg-type]
         self.disk = SimulatedDisk(DiskParameters(FSYNC) if parameters is None else parameters, self.clock)
         self.released: list[tuple[int, Any]] = []
 

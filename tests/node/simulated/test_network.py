@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from node.simulated.clock import Arrivals, VirtualClock
+from node.simulated.clock import Arrivals, VirtualClock, pairs
 from node.simulated.delays import ConstantDelay, UniformDelay
 from node.simulated.network import LinkQuality, Network, NetworkParameters
 from tests.harness.toys import names
@@ -23,7 +23,7 @@ class Cable:
         self.network = Network(NODES, NetworkParameters(**{"delay": ConstantDelay(D), **parameters}), self.clock, seed)
 
     def _handle(self, now: int, arrivals: Arrivals) -> None:
-        self.arrived.extend((now, receiver, item) for receiver, item in arrivals)
+        self.arrived.extend((now, receiver, item) for receiver, item in pairs(arrivals))
 
     def send(self, sender: int, *recipients: int, frame: Any = FRAME, size: int = 100) -> None:
         self.network.send(sender, recipients, recipients, frame, size)

@@ -373,5 +373,5 @@ class LeaderProtocol(CommitteeProtocol):
         step.faults.append(Fault(sender, kind, self._path, detail))
 
     def _conclude(self, step: StepBuilder[ProtocolOutput]) -> Step[ProtocolOutput]:
-        self._deadline = min(self._timers.values(), default=None)
+        self._deadline = min(self._timers.values()) if self._timers else None
         return step.build()

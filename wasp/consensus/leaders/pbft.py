@@ -114,23 +114,20 @@ class Pbft(ViewProtocol[_View]):
         """Votes, which are most of all messages, are counted here: one call less for each."""
         if path != self._path:
             return Step(faults=(Fault(sender, "no_such_leaf", path),))
-        match message:
-            case Commit():
-                view = self._views.get(message.view) or self._open(message.view)
-                if view is None:
-                    return self._out_of_bounds(sender, message.view)
+        kind = message.__class__
+        if kind is Commit or kind is Prepare:
+            view = self._views.get(message.view) or self._open(message.view)
+            if view is None:
+                return self._out_of_bounds(sender, message.view)
+            if kind is Commit:
                 count = view.commits.add(sender, message)
                 if count != self._decision_quorum and count != self._join_quorum and count.__class__ is not Fault:
                     return NOTHING
                 return self._handle_commit(message, count, now)
-            case Prepare():
-                view = self._views.get(message.view) or self._open(message.view)
-                if view is None:
-                    return self._out_of_bounds(sender, message.view)
-                count = view.prepares.add(sender, message)
-                if count != self._prepare_quorum and count != self._join_quorum and count.__class__ is not Fault:
-                    return NOTHING
-                return self._handle_prepare(message, count, now)
+            count = view.prepares.add(sender, message)
+            if count != self._prepare_quorum and count != self._join_quorum and count.__class__ is not Fault:
+                return NOTHING
+            return self._handle_prepare(message, count, now)
         step: StepBuilder[ProtocolOutput] = StepBuilder()
         match message:
             case PrePrepare():

@@ -11,6 +11,7 @@ that the member has proposed. A member whose proposals to two leaders differ is 
 from __future__ import annotations
 
 from functools import cached_property
+from operator import lt
 
 from ledger.kernel.automaton import Fault, NodeId, Path
 from ledger.kernel.encoding import Digest, Natural, Value, digest_of, digest_of_bytes
@@ -59,6 +60,21 @@ class ProposalList(Value, dict=True):
     def digest(self) -> Digest:
         """The digest of all of it, signatures included, so that a digest stands for a valid list or for an invalid one."""
         return digest_of(self)
+
+    @cached_property
+    def members(self) -> tuple[int, ...]:
+        """Whose proposals they are."""
+        return tuple([proposal.member for proposal in self.proposals])
+
+    @cached_property
+    def is_rising(self) -> bool:
+        """Whether their members are distinct and stand in order."""
+        return all(map(lt, self.members, self.members[1:]))
+
+    @cached_property
+    def payload_size_max(self) -> int:
+        """The size of the largest of their payloads."""
+        return max([len(proposal.payload) for proposal in self.proposals])
 
     @cached_property
     def payloads(self) -> tuple[tuple[int, bytes], ...]:
@@ -116,12 +132,12 @@ class Gathering:
 
     def why_bad(self, proposals: ProposalList, leader: int) -> str:
         """What is wrong with this leader's list; empty when it is good. A signature that was seen before is not verified."""
-        members = [proposal.member for proposal in proposals.proposals]
-        if len(members) != self._list_quorum or members != sorted(set(members)):
+        members = proposals.members
+        if len(members) != self._list_quorum or not proposals.is_rising:
             return "not the proposals of n - f members in rising order"
         if members[-1] >= self._committee.n or leader not in members:
             return "the leader's own proposal is missing, or there is one of no member"
-        if max([len(proposal.payload) for proposal in proposals.proposals]) > self._payload_size_max:
+        if proposals.payload_size_max > self._payload_size_max:
             return "a proposal is too large"
         return "" if self._are_signed(proposals) else "a proposal is not signed by its member"
 

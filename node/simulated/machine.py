@@ -161,6 +161,9 @@ class Machine:
         meter: CpuMeter,
         disk: SimulatedDisk,
         machines: Mapping[NodeId, Machine],
+        wire: Wire,
+        link: LinkParameters | None,
+        counters: Counters,
         seed: bytes | int,
     ) -> None:
         self.node = node
@@ -181,6 +184,9 @@ class Machine:
         """The host's deadline after the last turn, by the node's own clock."""
         self.scheduled: Instant | None = None
         """The deadline for which the machine was last told to wake."""
+        self._wire = wire
+        self._link = link
+        self._counters = counters
         self._blank = Turn()
         self.free_at: Instant = 0
         """When the next turn may begin: the CPU is free and the machine is not paused. Of no meaning while it is down."""
@@ -203,50 +209,51 @@ class Machine:
         self.due = self.host.deadline
         self.free_at = now + self.meter.settle()
 
-    def turn(self, now: Instant, wire: Wire, link: LinkParameters | None, counters: Counters) -> Turn | None:
+    def turn(self, now: Instant) -> Turn | None:
         """Handle all that waits, and the deadline if it has come; None when nothing came of it."""
-        assert self.host is not None
+        host, turn, link, counters = self.host, self._blank, self._link, self._counters
+        assert host is not None
         inbox, self.inbox = self.inbox, []
-        host, turn = self.host, self._blank
         local = now if self.clock is TRUE_CLOCK else self.clock.local(now)
         handle_message = host.handle_message
-        frames = messages = 0
+        others = messages = 0
         quiet = link is None
         for item in inbox:
             if item.__class__ is SimulatedFrame:
-                frames += 1
-                if link is not None and not self._fresh(item, link, now, turn, counters):
+                if link is not None and not self._fresh(item, link, now, turn):
                     continue
-                packets, sender = item.packets, item.sender
+                packets = item.packets
                 if item.sample:
                     quiet = False
-                    packets = self._decoded(item, wire, turn)
+                    packets = self._decoded(item, turn)
                 if self.metered:
                     self.meter.charge_frame(item.size, packets)
                 messages += len(packets)
                 for path, message in packets:
                     self.event = message
-                    step = handle_message(sender, path, message, local)
+                    step = handle_message(item.sender, path, message, local)
                     if step is not NOTHING:
                         quiet = False
-                        self._absorb(step, local, turn, counters)
-            elif type(item) is GivenInput and item.incarnation in (None, self.incarnation):
+                        self._absorb(step, local, turn)
+                continue
+            others += 1
+            if item is not WAKE and item.incarnation in (None, self.incarnation):
+                quiet = False
                 counters.inputs += 1
                 for operation, amount in item.operations:
                     self.meter.charge(operation, amount)
-                quiet = False
                 self.event = item.input
-                self._absorb(host.handle_input(item.input, local), local, turn, counters)
+                self._absorb(host.handle_input(item.input, local), local, turn)
         if self.timed:
             due = host.deadline
             if due is not None and due <= local:
                 quiet = False
                 counters.timers += 1
                 self.event = "the deadline"
-                self._absorb(host.handle_timer(local), local, turn, counters)
+                self._absorb(host.handle_timer(local), local, turn)
                 due = host.deadline
             self.due = due
-        counters.delivered += frames
+        counters.delivered += len(inbox) - others
         counters.messages += messages
         counters.turns += 1
         if quiet or not (turn.packets or turn.outputs or turn.records or turn.faults):
@@ -261,13 +268,13 @@ class Machine:
             return due
         return earliest(due, *[link.deadline for link in self.links.values()])
 
-    def _absorb(self, step: Step[Any], local: Instant, turn: Turn, counters: Counters) -> None:
+    def _absorb(self, step: Step[Any], local: Instant, turn: Turn) -> None:
         """Collect what a step wants, and what the machine's messages to itself lead to (3)."""
         handle_message, node = self.host.handle_message, self.node  # type: ignore[union-attr]
         own: list[Packet] = []
         self._collect(step, turn, own)
         for path, message in own:  # which grows on the way
-            counters.own_messages += 1
+            self._counters.own_messages += 1
             if self.metered:
                 self.meter.charge_own_message(message)
             self.event = message
@@ -291,11 +298,11 @@ class Machine:
             if route.includes_self:
                 own.append(packet)
 
-    def _decoded(self, frame: SimulatedFrame, wire: Wire, turn: Turn) -> tuple[Packet, ...]:
+    def _decoded(self, frame: SimulatedFrame, turn: Turn) -> tuple[Packet, ...]:
         """The packets of a frame from its bytes; none, and a fault, when they are not those of any frame."""
         self.event = frame.bundle.packets
         try:
-            packets = wire.decode(wire.frame(frame.header, frame.bundle.encoded))[1]
+            packets = self._wire.decode(self._wire.frame(frame.header, frame.bundle.encoded))[1]
         except Rejected as rejected:
             if not self.expects_nonsense:
                 raise
@@ -304,9 +311,7 @@ class Machine:
         assert packets == frame.bundle.packets, "a message is not what its encoding says"
         return packets
 
-    def _fresh(
-        self, frame: SimulatedFrame, parameters: LinkParameters, now: Instant, turn: Turn, counters: Counters
-    ) -> bool:
+    def _fresh(self, frame: SimulatedFrame, parameters: LinkParameters, now: Instant, turn: Turn) -> bool:
         """Whether a frame brings packets that have not come before (1)."""
         assert frame.header is not None and self.host is not None
         link = self.link_to(frame.sender, parameters)
@@ -314,12 +319,12 @@ class Machine:
         if link.reconnected:
             local = self.clock.local(now)
             self.event = PeerReconnected(frame.sender)
-            self._absorb(self.host.handle_input(self.event, local), local, turn, counters)
+            self._absorb(self.host.handle_input(self.event, local), local, turn)
         if fresh:
             return True
         self.meter.charge("frame")
         if frame.header.sequence:
-            counters.duplicates += 1
+            self._counters.duplicates += 1
         return False
 
     def link_to(self, peer: NodeId, parameters: LinkParameters) -> Link[Bundle]:

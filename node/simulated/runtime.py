@@ -114,7 +114,10 @@ class SimulatedRuntime:
             profile = hardware.get(node) if isinstance(hardware, Mapping) else hardware
             storage = disk.get(node) if isinstance(disk, Mapping) else disk
             simulated_disk = SimulatedDisk(storage or DiskParameters(), self.clock)
-            machine = Machine(node, place, factory, CpuMeter(profile), simulated_disk, self.machines, seed)
+            cpu = CpuMeter(profile)
+            machine = Machine(
+                node, place, factory, cpu, simulated_disk, self.machines, wire, self._link, self.counters, seed
+            )
             machine.clock = (skews or {}).get(node, machine.clock)
             machine.expects_nonsense = expects_nonsense
             self.machines[node] = machine
@@ -236,7 +239,17 @@ class SimulatedRuntime:
                 self._wake(machine, machine.free_at)
             elif waiting := len(machine.inbox):  # nothing waits when it was touched twice
                 order.append(machine.mark | waiting)
-                self._turn(machine, now)
+                try:
+                    turn = machine.turn(now)
+                except Exception as error:
+                    raise self._failed(machine) from error
+                if turn is not None or machine.metered or machine.links:
+                    self._conclude(machine, turn, now)
+                due, wakes_at = machine.due, machine.wakes_at
+                if machine.links or (
+                    due is not None and (due != machine.scheduled or wakes_at is None or wakes_at <= now)
+                ):
+                    self._schedule(machine)
         if len(order) > ORDER_KEPT_MAX:
             self._transcript.update(self._packed_order())
             order.clear()
@@ -244,26 +257,23 @@ class SimulatedRuntime:
     def _packed_order(self) -> bytes:
         return pack(f"<{len(self._order)}q", *self._order)
 
-    def _turn(self, machine: Machine, now: Instant) -> None:
-        """Lines 1 to 4."""
+    def _conclude(self, machine: Machine, turn: Turn | None, now: Instant) -> None:
+        """Lines 2 to 4: what becomes of a turn, and what it costs."""
         bundles: Bundles = ()
-        try:
-            turn = machine.turn(now, self._wire, self._link, self.counters)
-            if turn is not None and turn.packets:
+        if turn is not None and turn.packets:
+            try:
                 bundles = self._bundles(machine, turn)
-        except Exception as error:
-            raise self._failed(machine) from error
+            except Exception as error:
+                raise self._failed(machine) from error
         if machine.links:
             self._service_links(machine, now)
-        if machine.metered and (duration := machine.meter.settle()):
+        duration = machine.meter.settle() if machine.metered else 0
+        if duration:
             machine.free_at = now + duration
             if turn is not None:
                 self.clock.call_at(now + duration, partial(self._finish, machine, machine.incarnation, turn, bundles))
         elif turn is not None:
             self._finish(machine, machine.incarnation, turn, bundles)
-        due, wakes_at = machine.due, machine.wakes_at
-        if machine.links or (due is not None and (due != machine.scheduled or wakes_at is None or wakes_at <= now)):
-            self._schedule(machine)
 
     def _bundles(self, machine: Machine, turn: Turn) -> Bundles:
         """Line 2; encoding and sending are charged."""

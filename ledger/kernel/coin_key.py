@@ -29,6 +29,7 @@ from ledger.kernel.threshold import CoinKey
 VALUES_MAX = 1024
 """Values that a committee's model remembers: more than are tossed at the same time; a forgotten one is computed again."""
 _CONTEXT = b"tanglegrid coin share"
+_LABEL = "coin key"
 
 
 class RealCoinKey:
@@ -86,12 +87,16 @@ class ModelCoinKey:
         return self._model.value(sid)
 
 
+def deal_coin_shares(seed: bytes | int, label: str, n: int, threshold: int) -> tuple[KeyShare, ...]:
+    """What each of the n members of the committee with this label holds of its real coin, by member index."""
+    return deal_key(stream(seed, _LABEL, label), n, threshold)
+
+
 def deal_coin_keys(kind: CryptoKind, seed: bytes | int, label: str, n: int, threshold: int) -> tuple[CoinKey, ...]:
     """The keys of the n members of the committee with this label, by member index."""
-    rng = stream(seed, "coin key", label)
     if kind == "real":
-        return tuple(RealCoinKey(key) for key in deal_key(rng, n, threshold))
-    model = CoinModel(deal_secret(rng, threshold), n, threshold)
+        return tuple(RealCoinKey(key) for key in deal_coin_shares(seed, label, n, threshold))
+    model = CoinModel(deal_secret(stream(seed, _LABEL, label), threshold), n, threshold)
     return tuple(ModelCoinKey(model, member) for member in range(n))
 
 

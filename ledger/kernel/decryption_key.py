@@ -131,13 +131,17 @@ class ModelDecryptionKey:
         return self._model.masked(ciphertext[CIPHERTEXT_OVERHEAD:], ciphertext[:POINT_SIZE])
 
 
+def deal_decryption_shares(seed: bytes | int, label: str, n: int, threshold: int) -> tuple[KeyShare, ...]:
+    """What each of the n members of the committee with this label holds of its real key, by member index."""
+    return deal_key(stream(seed, "decryption key", label), n, threshold)
+
+
 def deal_decryption_keys(
     kind: CryptoKind, seed: bytes | int, label: str, n: int, threshold: int
 ) -> tuple[DecryptionKey, ...]:
     """The keys of the n members of the committee with this label, by member index."""
     if kind == "real":
-        keys = deal_key(stream(seed, "decryption key", label), n, threshold)
-        return tuple(RealDecryptionKey(key) for key in keys)
+        return tuple(RealDecryptionKey(key) for key in deal_decryption_shares(seed, label, n, threshold))
     model = DecryptionModel(digest("decryption model", seed, label), n, threshold)
     return tuple(ModelDecryptionKey(model, member) for member in range(n))
 

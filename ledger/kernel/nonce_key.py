@@ -65,9 +65,10 @@ from ledger.kernel.group import (
     total,
 )
 from ledger.kernel.identity import CryptoKind, PublicKey, Signature, model_signature
+from ledger.kernel.key_share import KeyShare
 from ledger.kernel.quorum import some_correct, waiting
 from ledger.kernel.rng import Stream, stream
-from ledger.kernel.signing_key import deal_group_polynomial
+from ledger.kernel.signing_key import deal_group_polynomial, deal_signing_shares
 from ledger.kernel.threshold import NonceKey
 
 SESSIONS_MAX = 16
@@ -304,25 +305,32 @@ def deal_nonce_keys(kind: CryptoKind, seed: bytes | int, label: str, n: int, f: 
     if kind == "model":
         secret = digest("nonce key", scalar_bytes(polynomial[0]))
         return tuple(ModelNonceKey(secret, member, form, group_key, threshold) for member in range(n))
-    rng = stream(seed, "opening keys", label)
-    opening_secrets = [random_scalar(rng) for _ in range(n)]
-    opening_keys = tuple(base_times(secret) for secret in opening_secrets)
-    key_shares = [evaluate(polynomial, member) for member in range(n)]
-    public_shares = tuple(base_times(share) for share in key_shares)
+    shares, secrets = deal_signing_shares(seed, label, n, f), deal_opening_secrets(seed, label, n)
+    opening_keys = tuple(base_times(secret) for secret in secrets)
     return tuple(
-        RealNonceKey(
-            NonceMember(
-                member,
-                form,
-                key_shares[member],
-                opening_secrets[member],
-                public_shares,
-                opening_keys,
-                group_key,
-                threshold,
-            )
-        )
-        for member in range(n)
+        RealNonceKey(nonce_member(member, f, shares[member], secrets[member], opening_keys)) for member in range(n)
+    )
+
+
+def deal_opening_secrets(seed: bytes | int, label: str, n: int) -> tuple[Scalar, ...]:
+    """What each of the n members of the committee with this label opens its shares of dealings with."""
+    rng = stream(seed, "opening keys", label)
+    return tuple(random_scalar(rng) for _ in range(n))
+
+
+def nonce_member(
+    member: int, f: int, key: KeyShare, opening_secret: Scalar, opening_keys: tuple[Point, ...]
+) -> NonceMember:
+    """What a member holds, from its share of the committee's signing key and its opening secret."""
+    return NonceMember(
+        member,
+        DealingForm(len(opening_keys), f),
+        key.secret,
+        opening_secret,
+        key.public_shares,
+        opening_keys,
+        key.group_key,
+        key.threshold,
     )
 
 

@@ -11,7 +11,7 @@ insists that a signer uses its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -29,6 +29,7 @@ from ledger.kernel.group import (
     scalar_of,
 )
 from ledger.kernel.identity import CryptoKind, PublicKey, RealVerifier, Signature, model_signature
+from ledger.kernel.key_share import KeyShare
 from ledger.kernel.quorum import waiting
 from ledger.kernel.rng import Stream, stream
 from ledger.kernel.threshold import Commitments, NoncePair, SigningKey
@@ -42,13 +43,13 @@ _package = lru_cache(maxsize=PACKAGES_MAX)(frost.signing_package)
 class RealSigningKey:
     """FROST(Ed25519, SHA-512)."""
 
-    def __init__(self, member: int, secret: Scalar, public_shares: Sequence[Point], group_key: Point, threshold: int):
+    def __init__(self, member: int, key: KeyShare) -> None:
         self._member = member
-        self._secret = secret
-        self._public_shares = public_shares
+        self._secret = key.secret
+        self._public_shares = key.public_shares
         self._verifier = RealVerifier()
-        self.group_key: PublicKey = group_key
-        self.threshold = threshold
+        self.group_key: PublicKey = key.group_key
+        self.threshold = key.threshold
 
     def make_nonces(self, rng: Stream) -> NoncePair:
         randomness = rng.randbytes(2 * SCALAR_SIZE)
@@ -133,6 +134,15 @@ def deal_group_polynomial(seed: bytes | int, label: str, n: int, f: int) -> tupl
     return random_polynomial(stream(seed, "group key", label), waiting(n, f) - 1)
 
 
+def deal_signing_shares(seed: bytes | int, label: str, n: int, f: int) -> tuple[KeyShare, ...]:
+    """What each of the n members of the committee with this label holds of its key, by member index."""
+    polynomial = deal_group_polynomial(seed, label, n, f)
+    secrets = [evaluate(polynomial, member) for member in range(n)]
+    public_shares = tuple(base_times(secret) for secret in secrets)
+    group_key, threshold = base_times(polynomial[0]), waiting(n, f)
+    return tuple(KeyShare(secret, public_shares, group_key, threshold) for secret in secrets)
+
+
 def deal_signing_keys(kind: CryptoKind, seed: bytes | int, label: str, n: int, f: int) -> tuple[SigningKey, ...]:
     """The keys of the n members of the committee with this label, by member index."""
     polynomial = deal_group_polynomial(seed, label, n, f)
@@ -140,11 +150,7 @@ def deal_signing_keys(kind: CryptoKind, seed: bytes | int, label: str, n: int, f
     if kind == "model":
         secret = digest("signing key", scalar_bytes(polynomial[0]))
         return tuple(ModelSigningKey(secret, member, n, group_key, threshold) for member in range(n))
-    shares = [evaluate(polynomial, member) for member in range(n)]
-    public_shares = tuple(base_times(share) for share in shares)
-    return tuple(
-        RealSigningKey(member, share, public_shares, group_key, threshold) for member, share in enumerate(shares)
-    )
+    return tuple(RealSigningKey(member, share) for member, share in enumerate(deal_signing_shares(seed, label, n, f)))
 
 
 def _check_signer(key: SigningKey, member: int, nonces: NoncePair, commitments: Commitments) -> None:

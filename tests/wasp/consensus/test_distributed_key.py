@@ -61,10 +61,7 @@ def test_honest_members_make_keys_that_toss_sign_and_decrypt(n):
     groups = (range(threshold), range(n - threshold, n))
     assert len({coins[0].combine(b"coin 1", {index: shares[index] for index in group}) for group in groups}) == 1
 
-    signing = [
-        RealSigningKey(index, key.secret, key.public_shares, key.group_key, key.threshold)
-        for index, (_, key, _) in enumerate(made)
-    ]
+    signing = [RealSigningKey(index, key) for index, (_, key, _) in enumerate(made)]
     signers = range(n - dealt.committee.waiting, n)
     nonces = {index: signing[index].make_nonces(stream(index, "nonces")) for index in signers}
     commitments = [(index, nonces[index].commitment) for index in signers]

@@ -27,9 +27,9 @@ from node.experiments.committee_recorder import CommitteeRecorder
 from node.experiments.committee_summary import rows_of, summarise, summary_text
 from node.experiments.progress import BlockProgress
 from node.experiments.request_sources import FullBatches, OfferedLoad, RequestMaker, WaitingRequests
+from node.hosting import Boot, HostFactory
 from node.simulated.effects import Effect
 from node.simulated.garbage import seldom_collected
-from node.simulated.machine import Boot, HostFactory
 from node.simulated.runtime import SimulatedRuntime
 from node.wire import Wire
 from wasp.committee import Committee

@@ -48,11 +48,11 @@ from node.experiments.environment import (
 from node.experiments.plan import ChainPlan, Plan, plan_of
 from node.hardware import hardware_profile
 from node.host import Household, LedgerHost, records_of
+from node.hosting import Boot, HostFactory, Observer
 from node.shipped import shipped
 from node.simulated.clock import SkewedClock
 from node.simulated.effects import PowKind, ProofOfWork
-from node.simulated.machine import Boot, HostFactory
-from node.simulated.runtime import Observer, SimulatedRuntime
+from node.simulated.runtime import SimulatedRuntime
 from node.wire import Wire
 from wasp.chain import Chain
 from wasp.chain_block import ChainBlock, state_metadata_of

@@ -14,15 +14,16 @@ The runtime decides when a turn begins and what becomes of the turn's results.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, PeerReconnected, Record, Step
-from ledger.kernel.encoding import Frozen, Value
+from ledger.kernel.encoding import Value
 from ledger.kernel.instant import Instant, earliest
 from ledger.kernel.rejection import Rejected
 from ledger.kernel.rng import stream
 from node.hardware import Operation
+from node.hosting import Boot, HostFactory
 from node.link import Link, LinkParameters
 from node.simulated.clock import SkewedClock
 from node.simulated.cpu import CpuMeter
@@ -31,22 +32,6 @@ from node.simulated.frames import Bundle, Route, Routes, SimulatedFrame
 from node.wire import Packet, Wire
 
 CodecUse: TypeAlias = Literal["all", "sample"]
-
-
-class Boot(Frozen):
-    """What a host is built from."""
-
-    records: tuple[Record, ...]
-    """What its disk holds: empty at the first start."""
-    now: Instant
-    """What its clock shows."""
-    incarnation: int
-    """1 at the first start, one more at each restart."""
-    meter: CpuMeter
-    """Wraps signers, verifiers and threshold keys so that their work is charged, and takes charges for gas."""
-
-
-HostFactory: TypeAlias = Callable[[Boot], Automaton[Any, Any, Any]]
 
 
 class GivenInput:

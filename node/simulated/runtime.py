@@ -23,11 +23,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from struct import pack
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
-from ledger.kernel.automaton import Fault, NodeId
+from ledger.kernel.automaton import NodeId
 from ledger.kernel.instant import Duration, Instant
 from node.hardware import HardwareProfile
+from node.hosting import HostFactory, Observer
 from node.link import LinkHeader, LinkParameters
 from node.simulated.clock import Arrivals, SkewedClock, VirtualClock
 from node.simulated.cpu import CpuMeter
@@ -40,7 +41,6 @@ from node.simulated.machine import (
     CodecUse,
     Counters,
     GivenInput,
-    HostFactory,
     HostFailed,
     Machine,
     Turn,
@@ -58,14 +58,6 @@ ORDER_KEPT_MAX = 4096
 
 Bundles: TypeAlias = Sequence[tuple[Sequence[Machine], Sequence[int], Bundle]]
 """Peers, their places, and what goes to each of them."""
-
-
-class Observer(Protocol):
-    """Sees what hosts put out; it may inject inputs, and must not change hosts."""
-
-    def observe(self, now: Instant, node: NodeId, outputs: Sequence[Any], faults: Sequence[Fault]) -> None:
-        """These were released at this instant of virtual time."""
-        ...
 
 
 class SimulatedRuntime:

@@ -24,9 +24,9 @@ from ledger.kernel.automaton import NOTHING, Automaton, NodeId, Path, Step, Step
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import DAY, MILLISECOND, Instant
 from ledger.kernel.rng import stream
+from node.hosting import HostFactory
 from node.simulated.delays import UniformDelay
 from node.simulated.garbage import seldom_collected
-from node.simulated.machine import HostFactory
 from node.simulated.network import NetworkParameters, constant_network
 from node.simulated.runtime import SimulatedRuntime
 from node.wire import Wire

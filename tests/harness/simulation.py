@@ -7,7 +7,7 @@ from typing import Any
 
 from ledger.kernel.automaton import NodeId
 from node.hardware import OPERATIONS, HardwareProfile
-from node.simulated.machine import Boot
+from node.hosting import Boot
 from node.simulated.network import NetworkParameters, constant_network
 from node.simulated.runtime import SimulatedRuntime
 from node.wire import Wire

@@ -12,8 +12,8 @@ from ledger.kernel.instant import SECOND
 from node.configuration_file import load_configuration
 from node.experiments.scenario import Scenario
 from node.host import Household
+from node.hosting import Boot
 from node.simulated.cpu import CpuMeter
-from node.simulated.machine import Boot
 from tests.harness.small_run import crash, restart, write_small
 from wasp.committee_log import NextIndexVote
 

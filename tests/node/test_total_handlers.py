@@ -16,8 +16,8 @@ from ledger.kernel.identity import deal_signer
 from ledger.kernel.instant import MINUTE, Instant
 from node.configuration_file import load_configuration
 from node.experiments.scenario import Scenario
+from node.hosting import Boot
 from node.simulated.cpu import CpuMeter
-from node.simulated.machine import Boot
 from tests.harness.nonsense import Nonsense
 from tests.harness.small_run import write_small
 

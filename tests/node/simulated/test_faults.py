@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.kernel.automaton import NodeId, PeerReconnected, Record
+from node.hosting import Boot
 from node.simulated.delays import ConstantDelay, UniformDelay
 from node.simulated.disk import DiskParameters
 from node.simulated.effects import Effect
@@ -20,7 +21,7 @@ from node.simulated.faults import (
     Restart,
     SlowCpu,
 )
-from node.simulated.machine import Boot, HostFailed
+from node.simulated.machine import HostFailed
 from node.simulated.network import NetworkParameters
 from tests.harness.simulation import FOREVER, D, assert_frames_add_up, simulate, toy_profile
 from tests.harness.toys import PATH, Alarm, Heard, Say, Talker, ToyPing, ToyPong, names

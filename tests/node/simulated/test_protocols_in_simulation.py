@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from ledger.kernel.automaton import NodeId
+from node.hosting import Boot
 from node.simulated.delay_tables import delay_table
 from node.simulated.delays import UniformDelay
 from node.simulated.faults import Crash, Heal, Partition
-from node.simulated.machine import Boot
 from node.simulated.network import NetworkParameters, constant_network
 from node.simulated.runtime import SimulatedRuntime
 from node.wire import Wire

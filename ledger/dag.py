@@ -167,6 +167,14 @@ class Dag:
                     stack.append(parent)
         return sorted(found.values(), key=_place_of)
 
+    def newest(self, count_max: int, before: int | None = None) -> list[BlockEntry]:
+        """The entries booked last, newest first; with ``before``, of those booked before this place."""
+        if not self._order:
+            return []
+        first = self._order[0].place  # places follow each other without a gap
+        end = len(self._order) if before is None else max(0, min(before - first, len(self._order)))
+        return [self._order[place] for place in range(end - 1, max(-1, end - 1 - count_max), -1)]
+
     def blocks_since(self, since: Instant) -> Iterator[Block]:
         """The blocks issued at or after this, parents before children."""
         for entry in self._order:

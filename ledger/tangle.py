@@ -203,6 +203,11 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
         return "; ".join(parts)
 
     @property
+    def synchronised(self) -> bool:
+        """Whether the node has heard from a neighbour what it missed before its start."""
+        return self._sync.done
+
+    @property
     def tips(self) -> tuple[BlockId, ...]:
         """The strong tips."""
         return tuple(tip.id for tip in self._attacher.pools.strong.tips)

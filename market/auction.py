@@ -58,8 +58,10 @@ class Auction(Contract):
 
     def __init__(self, market: MarketParameters, place: MarketPlace) -> None:
         assert max(place.level, place.parent_level) < len(market.gates), "every level has a gate"
-        self._market = market
-        self._place = place
+        self.market = market
+        """The rules that all chains of the market agree on."""
+        self.place = place
+        """This chain's place in the hierarchy."""
         self._microgrid = Microgrid(market, place)
         self._parent = Parent(market, place)
         self._role = self._parent if place.children else self._microgrid
@@ -67,20 +69,20 @@ class Auction(Contract):
     @property
     def entry_points(self) -> Mapping[str, EntryPoint]:
         doors: dict[str, EntryPoint] = {"receive_result": self._receive_result, "returned": self._returned}
-        if self._place.children:
+        if self.place.children:
             return {"submit_residual": self._submit_residual, **doors}
         return {"submit_order": self._submit_order, "submit_reading": self._submit_reading, **doors}
 
     @property
     def views(self) -> Mapping[str, ViewPoint]:
-        return market_views(self._market, self._place)
+        return market_views(self.market, self.place)
 
     # ------------------------------------------------------------------------------------------------- what is due
 
     def next_due(self, state: StateReader) -> Due | None:
         agenda = agenda_of(state)
         moments = [entry[:2] for entry in agenda.entries[:1]]
-        if agenda.next_interval < self._market.intervals:
+        if agenda.next_interval < self.market.intervals:
             moments.append((self._role.first_due(agenda.next_interval), agenda.next_interval))
         return Due(*min(moments), self.name) if moments else None
 
@@ -104,9 +106,9 @@ class Auction(Contract):
     def _forget(self, sandbox: Sandbox, agenda: Agenda) -> Agenda:
         """Remove intervals that are closed and old enough."""
         oldest = agenda.oldest
-        last = min(oldest + FORGOTTEN_MAX, agenda.next_interval - self._market.intervals_kept)
+        last = min(oldest + FORGOTTEN_MAX, agenda.next_interval - self.market.intervals_kept)
         while oldest < last and progress_of(sandbox, oldest).closed:
-            remove_interval(sandbox, self._place, oldest)
+            remove_interval(sandbox, self.place, oldest)
             oldest += 1
         return replace(agenda, oldest=oldest)
 
@@ -136,18 +138,18 @@ class Auction(Contract):
     ) -> Plain:
         if type(lots) is not tuple:
             raise Rejected("parameters", f"lots are a tuple, not {type(lots).__name__}")
-        Uplink(sandbox, self._market, self._place).take_result(
+        Uplink(sandbox, self.market, self.place).take_result(
             self._interval(interval), _side(side), _natural(number, "number"), lots, _natural(refunded, "refunded")
         )
         return None
 
     def _returned(self, sandbox: Sandbox, counter: Plain, entry_point: Plain, parameters: Plain) -> Plain:
-        Uplink(sandbox, self._market, self._place).take_returned(_natural(counter, "counter"))
+        Uplink(sandbox, self.market, self.place).take_returned(_natural(counter, "counter"))
         return None
 
     def _interval(self, value: Plain) -> int:
         interval = _natural(value, "interval")
-        last = self._market.intervals - 1
+        last = self.market.intervals - 1
         require(interval <= last, "unknown", f"interval {interval}, 0 to {last} expected")
         return interval
 

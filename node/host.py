@@ -130,14 +130,16 @@ class Household(Automaton[Any, Value, Any]):
         self._prosumer_deadline: Instant | None = None
 
     def handle_input(self, input: Any, now: Instant) -> Step[Any]:
-        """A request of the owner, for the household's own chain; or a peer that reconnects, for every chain."""
+        """A request of the owner, for the chain that it names, else for the household's own, which refuses it; or a peer
+        that reconnects, for every chain."""
         step: StepBuilder[Any] = StepBuilder()
         if isinstance(input, PeerReconnected):
             for chain in self._chain_list:
                 self._absorb_chain(step, chain, chain.handle_input(input, now), now)
             return step.build()
         assert self._home_chain is not None and isinstance(input, SubmitRequest)
-        self._absorb_chain(step, self._home_chain, self._home_chain.handle_input(input, now), now)
+        chain = self.chains.get(input.request.essence.chain, self._home_chain)
+        self._absorb_chain(step, chain, chain.handle_input(input, now), now)
         return step.build()
 
     def handle_message(self, sender: NodeId, path: Path, message: Value, now: Instant) -> Step[Any]:

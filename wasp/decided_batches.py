@@ -19,6 +19,7 @@ from wasp.chain_interface import ChainBlockExecutionNeeded, ExecutionCompleted
 from wasp.chain_view import BasesNeeded
 from wasp.consensus.batch_proposal import Batch
 from wasp.consensus.consensus_interface import BatchExecuted, ExecutionNeeded, SuccessorKnown
+from wasp.request import RequestId
 from wasp.state_manager import StateManager
 
 BatchStep: TypeAlias = SuccessorKnown | BatchExecuted | ChainBlockExecutionNeeded
@@ -48,6 +49,11 @@ class DecidedBatches:
     def log_indices(self) -> tuple[int, ...]:
         """The indices whose batches are decided."""
         return tuple(self._decided)
+
+    def index_of(self, request_id: RequestId) -> int | None:
+        """The index whose decided batch names the request, if one does."""
+        named = [index for index, decided in self._decided.items() if request_id in decided.batch.requests]
+        return named[-1] if named else None
 
     def add(self, log_index: int, batch: Batch) -> BatchStep | None:
         """The batch of this index is decided."""

@@ -189,6 +189,14 @@ class OffLedgerPool:
         longest = max(map(len, runs), default=0)
         return [run[place] for place in range(longest) for run in runs if place < len(run)]
 
+    def gap_below(self, request: OffLedgerRequest) -> tuple[int, ...]:
+        """The nonces that keep the request from running: no request that is here has them."""
+        essence, queue = request.essence, self._queues.get(request.essence.sender, {})
+        next_nonce = self._next_nonce(essence.sender)
+        if next_nonce is None:
+            return ()
+        return tuple([nonce for nonce in range(next_nonce, essence.nonce) if nonce not in queue])
+
     def _run(self, sender: PublicKey) -> list[OffLedgerRequest]:
         queue, nonce, run = self._queues[sender], self._next_nonce(sender), []
         while nonce is not None and nonce in queue:

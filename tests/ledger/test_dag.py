@@ -57,3 +57,16 @@ def test_the_missing_parents_of_a_block_are_those_not_booked():
     dag, (bottom, *_rest) = grown()
     unknown, weak = NODE.block(0, time=7), NODE.block(2, time=8)
     assert dag.missing(NODE.block(1, bottom, unknown, weak=(weak,))) == [unknown.id, weak.id]
+
+
+def test_the_newest_blocks_are_told_page_by_page():
+    dag, (bottom, left, right, top, last) = grown(kept=1)
+    assert [entry.id for entry in dag.newest(2)] == [last.id, top.id]
+    [last_of_page] = dag.newest(2)[1:]
+    assert [entry.id for entry in dag.newest(10, last_of_page.place)] == [right.id, left.id, bottom.id]
+    dag.confirm(dag.entries[last.id])
+    dag.prune()
+    assert [entry.id for entry in dag.newest(10)] == [last.id, top.id]
+    assert dag.newest(10, last_of_page.place) == dag.newest(10, 0) == []
+    assert [entry.id for entry in dag.newest(10, 10**30)] == [last.id, top.id]
+    assert Dag(NETWORK, 1).newest(10) == []

@@ -201,7 +201,9 @@ def test_a_node_that_restarts_from_its_records_has_not_forgotten_what_it_confirm
     more = pay_on(network, made[-1].output_id(0), 5)
     network.start("t2", with_records=True)
     assert frozenset(network.hosts["t2"].tangle.ledger.unspent()) == before
+    assert not network.hosts["t2"].tangle.synchronised
     network.run_until(lambda: settled(network, *made, *more))
+    assert network.hosts["t2"].tangle.synchronised
     network.run(5 * SECOND)
     assert len(views(network)) == 1
     assert network.hosts["t2"].tangle.status == "0 transactions unconfirmed"

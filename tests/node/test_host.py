@@ -16,6 +16,8 @@ from node.hosting import Boot
 from node.simulated.cpu import CpuMeter
 from tests.harness.small_run import crash, restart, write_small
 from wasp.committee_log import NextIndexVote
+from wasp.mempool import SubmitRequest
+from wasp.request import call, sign_request
 
 A1, A2, B1 = NodeId("a1"), NodeId("a2"), NodeId("b1")
 
@@ -76,3 +78,12 @@ def test_the_others_send_a_restarted_member_their_latest_votes_again(tmp_path: P
     heard.clear()
     runtime.run_until(12 * SECOND)
     assert {(sender, message) for sender, message in heard if sender != A1} == latest
+
+
+def test_a_request_goes_to_the_chain_that_it_names_and_to_the_own_one_when_that_is_none(scenario: Scenario):
+    household = scenario.hosts()[A1](Boot((), 0, 1, CpuMeter(None)))
+    refusals = []
+    for chain in ("north", "town", "south"):
+        request = sign_request(scenario.signers[B1], chain, 0, call("auction", "submit_order"))
+        refusals += [(fact.chain, fact.fact.code) for fact in household.handle_input(SubmitRequest(request), 0).outputs]
+    assert refusals == [("north", "unknown_sender"), ("town", "unknown_sender"), ("north", "wrong_chain")]

@@ -83,6 +83,14 @@ def test_the_timestamp_is_the_proposed_time_raised_to_later_than_the_block_befor
     assert setting.batches.want(setting.need(batch)).timestamp == timestamp
 
 
+def test_the_index_of_a_request_is_the_one_whose_batch_names_it(setting):
+    other = setting.network.request(0, 1)
+    setting.batches.add(7, setting.batch())
+    assert [setting.batches.index_of(request.id) for request in (setting.request, other)] == [7, None]
+    setting.batches.forget(7)
+    assert setting.batches.index_of(setting.request.id) is None
+
+
 def test_an_executed_batch_becomes_an_essence(setting):
     batch = setting.batch()
     setting.batches.add(7, batch)

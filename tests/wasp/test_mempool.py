@@ -137,6 +137,16 @@ def test_a_member_is_blamed_for_what_it_could_have_found_itself_and_only_for_tha
     assert [fault.kind for fault in stranger.faults] == ["not_a_member"]
 
 
+def test_the_pool_tells_which_nonces_a_request_waits_for():
+    mempool = mempool_of(FakeState((2, 0, 0)))
+    first, third = request_of(0, 2), request_of(0, 5)
+    submit(mempool, third)
+    assert mempool.pool.gap_below(third) == (2, 3, 4)
+    submit(mempool, first)
+    assert mempool.pool.gap_below(third) == (3, 4)
+    assert mempool.pool.gap_below(first) == ()
+
+
 def test_a_nonce_gap_waits_and_consecutive_nonces_are_proposable():
     mempool = mempool_of()
     first, second, fourth = request_of(0, 0), request_of(0, 1), request_of(0, 3)

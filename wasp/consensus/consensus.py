@@ -144,6 +144,11 @@ class Consensus(Automaton[ConsensusInput, ConsensusMessage, ConsensusOutput]):
         return self._batch
 
     @property
+    def proposal(self) -> BatchProposal | None:
+        """What this member proposes, or waits to propose."""
+        return self._proposal
+
+    @property
     def status(self) -> dict[str, Any]:
         """Why it waits."""
         if self.ended:

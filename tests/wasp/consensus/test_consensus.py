@@ -252,10 +252,12 @@ def test_instances_tell_why_they_wait():
     instance = DEALT.consensus(M0)
     assert instance.status["phase"] == "nonces"
     assert not instance.status["proposed"]
+    assert instance.proposal is None
     network = network_of(lambda node, output: ())
     for me in MEMBERS:
         take_part(network, me, propose())
     assert network.status()[M0]["proposed"]
+    assert network.nodes[M0].proposal == propose().proposal
     network.run()
     assert network.status()[M0] == {"phase": "preparation", "requests": False, "entropy": "tossed"}
     network.give(M0, RequestsDelivered(tuple(sorted(REQUESTS[:2], key=lambda request: request.id))))

@@ -131,7 +131,8 @@ class Household(Automaton[Any, Value, Any]):
 
     def handle_input(self, input: Any, now: Instant) -> Step[Any]:
         """A request of the owner, for the chain that it names, else for the household's own, which refuses it; or a peer
-        that reconnects, for every chain."""
+        that reconnects, for every chain.
+        """
         step: StepBuilder[Any] = StepBuilder()
         if isinstance(input, PeerReconnected):
             for chain in self._chain_list:

@@ -19,7 +19,7 @@ import msgspec
 import nacl.exceptions
 import nacl.signing
 
-from ledger.kernel.encoding import Plain, digest
+from ledger.kernel.encoding import Digest, Plain, digest
 
 PUBLIC_KEY_SIZE = 32
 SIGNATURES_KEPT = 1 << 14
@@ -100,8 +100,13 @@ def model_signature(public_key: PublicKey, message: bytes) -> Signature:
 
 def deal_signer(kind: CryptoKind, seed: bytes | int, *label: Plain) -> Signer:
     """The signer with this label, of a key dealt from the scenario's seed."""
-    secret = digest("signing key", seed, *label)
+    secret = deal_signing_secret(seed, *label)
     return RealSigner(secret) if kind == "real" else ModelSigner(secret)
+
+
+def deal_signing_secret(seed: bytes | int, *label: Plain) -> Digest:
+    """What the signer with this label is made of."""
+    return digest("signing key", seed, *label)
 
 
 def verifier(kind: CryptoKind) -> Verifier:

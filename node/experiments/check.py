@@ -14,21 +14,22 @@ from ledger.kernel.instant import Duration, format_duration
 from ledger.kernel.quorum import max_faulty
 from node.configuration import ConfigurationError
 from node.configuration_file import open_configuration
-from node.experiments.environment import conditions_of, neighbours_of
-from node.experiments.scenario import Scenario
+from node.environment import neighbours_of
+from node.experiments.environment import conditions_of
+from node.experiments.scenario import SimulatedScenario
 
 WIDTH = 110
 """Columns of the text."""
 
 
-def check_file(path: Path, overrides: Sequence[str], seed: int | None) -> Scenario:
+def check_file(path: Path, overrides: Sequence[str], seed: int | None) -> SimulatedScenario:
     """The scenario of a configuration file, made ready as for a run.
 
     Errors: ``ConfigurationError``.
     """
     file = open_configuration(path, overrides, seed)
     try:
-        scenario = Scenario(file.configuration, path.parent)
+        scenario = SimulatedScenario(file.configuration, path.parent)
         neighbours_of(file.configuration, scenario.plan.ledger_nodes, scenario.seed)
         conditions_of(file.configuration, scenario.plan.hosts, path.parent)
     except ConfigurationError as error:
@@ -36,7 +37,7 @@ def check_file(path: Path, overrides: Sequence[str], seed: int | None) -> Scenar
     return scenario
 
 
-def plan_text(scenario: Scenario) -> str:
+def plan_text(scenario: SimulatedScenario) -> str:
     """The plan for people: chains with their committees, timetable, hosts."""
     market = scenario.market
     head = (
@@ -47,7 +48,7 @@ def plan_text(scenario: Scenario) -> str:
     return "\n".join([head, "", *_chain_lines(scenario), "", *_timetable(scenario), "", *_host_lines(scenario)])
 
 
-def _chain_lines(scenario: Scenario) -> Iterator[str]:
+def _chain_lines(scenario: SimulatedScenario) -> Iterator[str]:
     chains = scenario.plan.chains.values()
     width = max(len("parent"), *(len(chain.name) for chain in chains))
     yield f"{'chain':<{width}}  level  {'parent':<{width}}  members  faulty at most  homes"
@@ -58,7 +59,7 @@ def _chain_lines(scenario: Scenario) -> Iterator[str]:
         yield from _hanging(line, homes + (" (offline)" if chain.offline else ""))
 
 
-def _timetable(scenario: Scenario) -> Iterator[str]:
+def _timetable(scenario: SimulatedScenario) -> Iterator[str]:
     market = scenario.market
     delivery = market.delivery(0)
     levels: dict[int, list[str]] = {}
@@ -77,7 +78,7 @@ def _timetable(scenario: Scenario) -> Iterator[str]:
     yield f"each next interval is {later} later; the last is metered at {_clock(scenario.end)}"
 
 
-def _host_lines(scenario: Scenario) -> Iterator[str]:
+def _host_lines(scenario: SimulatedScenario) -> Iterator[str]:
     yield "hosts, as faults name them"
     for hosts in (scenario.plan.ledger_nodes, tuple(home.name for home in scenario.plan.homes)):
         yield from _hanging("  ", ", ".join(hosts))

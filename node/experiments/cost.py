@@ -20,7 +20,7 @@ from collections.abc import Mapping
 
 from node.experiments.benefit import GRID
 from node.experiments.recorder import Recorder
-from node.experiments.scenario import Scenario
+from node.experiments.scenario import SimulatedScenario
 from node.hardware import PICOSECONDS
 from node.simulated.runtime import SimulatedRuntime
 
@@ -36,7 +36,7 @@ COST_ROWS = (
 PREFIXES = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"), (1, ""))
 
 
-def cost_of(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime) -> dict[str, int | None]:
+def cost_of(scenario: SimulatedScenario, recorder: Recorder, runtime: SimulatedRuntime) -> dict[str, int | None]:
     """The cost of a run that is over, and what it is divided by: ``trades``, ``peer_to_peer_wh``."""
     totals = recorder.market.totals
     return {
@@ -51,7 +51,7 @@ def cost_of(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime) -
     }
 
 
-def _cpu_time(scenario: Scenario, runtime: SimulatedRuntime) -> int | None:
+def _cpu_time(scenario: SimulatedScenario, runtime: SimulatedRuntime) -> int | None:
     if not scenario.configuration.hardware.cpu:
         return None
     costs = scenario.hardware.costs

@@ -18,7 +18,7 @@ from typing import Any
 from ledger.output import BasicOutput
 from market.hierarchy import AUCTION
 from node.experiments.recorder import Recorder
-from node.experiments.scenario import Scenario
+from node.scenario import Scenario
 from node.simulated.runtime import SimulatedRuntime
 from wasp.outbox import outbox_size
 from wasp.vm.sandbox import call_view

@@ -14,7 +14,7 @@ from typing import Any
 from market.hierarchy import AUCTION
 from market.orders import BID
 from node.experiments.invariants import Invariants
-from node.experiments.scenario import Scenario
+from node.scenario import Scenario
 from wasp.core_contracts.accounts import balance_of
 from wasp.state import State
 from wasp.vm.sandbox import call_view

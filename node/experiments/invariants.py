@@ -16,7 +16,7 @@ from ledger.output import Output, OutputId, TransactionId
 from ledger.transaction import Transaction
 from market.orders import BID
 from node.configuration import UTILITY
-from node.experiments.scenario import Scenario
+from node.scenario import Scenario
 from wasp.chain_block import ChainBlock
 from wasp.core_contracts.accounts import balance_of
 from wasp.core_contracts.blocklog import prove_receipt, receipt_of, verify_receipt

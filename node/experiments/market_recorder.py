@@ -14,8 +14,8 @@ from market.hierarchy import AUCTION
 from market.orders import ASK
 from node.experiments.home_accounts import HomeAccounts
 from node.experiments.invariants import Invariants
-from node.experiments.scenario import Scenario
 from node.experiments.tables import Tables
+from node.scenario import Scenario
 from wasp.chain_block import ChainBlock
 from wasp.request import OffLedgerRequest
 from wasp.state import State

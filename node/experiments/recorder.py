@@ -25,9 +25,9 @@ from market.prosumer import RequestToSubmit
 from node.experiments.invariants import Invariants
 from node.experiments.market_recorder import MarketRecorder
 from node.experiments.results import TableCell
-from node.experiments.scenario import Scenario
 from node.experiments.tables import Tables
 from node.host import ChainFact
+from node.scenario import Scenario
 from node.simulated.machine import Counters
 from wasp.chain_interface import BatchProposed, ChainBlockAnchored, ChainBlockConfirmed, ChainBlocksUndone
 from wasp.consensus.consensus_interface import BatchDecided
@@ -55,7 +55,7 @@ class Recorder:
         self.faults: list[tuple[Instant, NodeId, Fault]] = []
         self._requests: dict[bytes, Row] = {}
         self._homes = {home.name: home.chain for home in scenario.plan.homes}
-        self._issuers = {signer.public_key: host for host, signer in scenario.signers.items()}
+        self._issuers = {scenario.identities.public_key(host): host for host in scenario.plan.hosts}
         self._chain_blocks: dict[bytes, Row] = {}
         self._decided: dict[tuple[str, int], Instant] = {}
         """When the first member saw the batch of a log index decided."""

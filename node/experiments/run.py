@@ -19,7 +19,7 @@ from node.experiments.drain import is_drained
 from node.experiments.recorder import Recorder
 from node.experiments.report import render_report
 from node.experiments.results import FolderTaken, check_place, digest_of_results, versions, write_folder
-from node.experiments.scenario import Scenario
+from node.experiments.scenario import SimulatedScenario
 from node.experiments.summary import summarise, summary_text
 from node.experiments.tables import Tables
 from node.simulated.garbage import seldom_collected
@@ -35,7 +35,9 @@ Warn = Callable[[str], None]
 class Outcome:
     """What came of a run."""
 
-    def __init__(self, scenario: Scenario, tables: Tables, summary: dict[str, Any], cpu_seconds: float) -> None:
+    def __init__(
+        self, scenario: SimulatedScenario, tables: Tables, summary: dict[str, Any], cpu_seconds: float
+    ) -> None:
         self.scenario = scenario
         self.tables = tables
         self.summary = summary
@@ -81,7 +83,7 @@ def run_scenario(
     ``warn`` is told before the run what is legal and probably not meant.
     """
     began = process_time()
-    scenario = Scenario(configuration, folder)
+    scenario = SimulatedScenario(configuration, folder)
     if warn is not None:
         for warning in scenario.warnings:
             warn(warning)

@@ -25,7 +25,7 @@ from node.experiments.cost import cost_lines, cost_of
 from node.experiments.drain import unsettled_of, view_of
 from node.experiments.energy_balance import balance_lines, balance_of
 from node.experiments.recorder import Recorder
-from node.experiments.scenario import Scenario
+from node.experiments.scenario import SimulatedScenario
 from node.simulated.runtime import SimulatedRuntime
 
 STAGES = ("in_batch", "decided", "anchored", "confirmed")
@@ -39,7 +39,7 @@ def percentile(ordered: Sequence[int], per_cent: int) -> int | None:
     return ordered[max(0, -(-len(ordered) * per_cent // 100) - 1)] if ordered else None
 
 
-def summarise(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime) -> dict[str, Any]:
+def summarise(scenario: SimulatedScenario, recorder: Recorder, runtime: SimulatedRuntime) -> dict[str, Any]:
     """The summary, but for the digest of the results."""
     tables, totals = recorder.tables, recorder.market.totals
     series = scenario.series.values()
@@ -105,7 +105,7 @@ def _latencies(recorder: Recorder) -> dict[str, dict[str, int | None]]:
     return latencies
 
 
-def _chains(scenario: Scenario, recorder: Recorder) -> dict[str, dict[str, int]]:
+def _chains(scenario: SimulatedScenario, recorder: Recorder) -> dict[str, dict[str, int]]:
     table = recorder.tables.chain_blocks
     names, outcomes = table.column("chain"), table.column("outcome")
     return {
@@ -141,7 +141,7 @@ def fault_text(fault: FaultSection) -> str:
             return f"{fault.kind} of {', '.join(fault.nodes)}"
 
 
-def _debts(scenario: Scenario, recorder: Recorder) -> dict[str, int]:
+def _debts(scenario: SimulatedScenario, recorder: Recorder) -> dict[str, int]:
     return {account: debt for name in scenario.chains for account, debt in view_of(scenario, recorder, name, "debts")}
 
 

@@ -14,7 +14,7 @@ from market.hierarchy import AUCTION
 from market.meter import Meter
 from market.microgrid import ACCEPTED
 from market.prosumer import Prosumer, RequestToSubmit, StateAdvanced
-from node.experiments.scenario import Scenario, _forecast
+from node.scenario import Scenario, _forecast
 from tests.harness.solo import Solo
 from wasp.core_contracts.accounts import balance_of, next_nonce
 from wasp.core_contracts.blocklog import receipt_of

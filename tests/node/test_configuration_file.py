@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from node.configuration import ConfigurationError, FieldProblem
 from node.configuration_checks import RESERVED
 from node.configuration_file import load_configuration, open_configuration
-from node.experiments.scenario import Scenario
+from node.experiments.scenario import SimulatedScenario
 from tests.harness.small_run import HOMES, write_small
 
 GOOD = """\
@@ -300,7 +300,7 @@ def test_no_chain_and_no_home_has_the_name_of_what_every_chain_has(problems_of, 
 
 
 def test_every_account_of_a_chain_that_no_configuration_names_is_reserved(tmp_path):
-    scenario = Scenario(load_configuration(write_small(tmp_path)), tmp_path)
+    scenario = SimulatedScenario(load_configuration(write_small(tmp_path)), tmp_path)
     named = {*scenario.chains, *HOMES}
     for setup in scenario.chains.values():
         accounts = {key[2] for key, _ in setup.state.entries() if key[:2] == ("accounts", "balance")}

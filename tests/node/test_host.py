@@ -10,7 +10,7 @@ import pytest
 from ledger.kernel.automaton import Envelope, NodeId, PeerReconnected
 from ledger.kernel.instant import SECOND
 from node.configuration_file import load_configuration
-from node.experiments.scenario import Scenario
+from node.experiments.scenario import SimulatedScenario
 from node.host import Household
 from node.hosting import Boot
 from node.simulated.cpu import CpuMeter
@@ -29,12 +29,14 @@ class Silent:
 
 
 @pytest.fixture(scope="module")
-def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> SimulatedScenario:
     path = write_small(tmp_path_factory.mktemp("small"))
-    return Scenario(load_configuration(path), path.parent)
+    return SimulatedScenario(load_configuration(path), path.parent)
 
 
-def test_a_household_sends_a_reconnected_peer_the_latest_votes_of_the_chains_that_they_share(scenario: Scenario):
+def test_a_household_sends_a_reconnected_peer_the_latest_votes_of_the_chains_that_they_share(
+    scenario: SimulatedScenario,
+):
     household = scenario.hosts()[A1](Boot((), 0, 1, CpuMeter(None)))
     assert isinstance(household, Household)
     assert list(household.chains) == ["north", "town"]
@@ -52,7 +54,7 @@ def test_a_household_sends_a_reconnected_peer_the_latest_votes_of_the_chains_tha
 
 def test_the_others_send_a_restarted_member_their_latest_votes_again(tmp_path: Path):
     path = write_small(tmp_path, crash("10s", A1) + restart("11s", A1))
-    scenario = Scenario(load_configuration(path), path.parent)
+    scenario = SimulatedScenario(load_configuration(path), path.parent)
     runtime = scenario.runtime(Silent())
     heard: list[tuple[NodeId, Any]] = []
     machine = runtime.machines[A1]
@@ -80,10 +82,10 @@ def test_the_others_send_a_restarted_member_their_latest_votes_again(tmp_path: P
     assert {(sender, message) for sender, message in heard if sender != A1} == latest
 
 
-def test_a_request_goes_to_the_chain_that_it_names_and_to_the_own_one_when_that_is_none(scenario: Scenario):
+def test_a_request_goes_to_the_chain_that_it_names_and_to_the_own_one_when_that_is_none(scenario: SimulatedScenario):
     household = scenario.hosts()[A1](Boot((), 0, 1, CpuMeter(None)))
     refusals = []
     for chain in ("north", "town", "south"):
-        request = sign_request(scenario.signers[B1], chain, 0, call("auction", "submit_order"))
+        request = sign_request(scenario.identities.signer(B1), chain, 0, call("auction", "submit_order"))
         refusals += [(fact.chain, fact.fact.code) for fact in household.handle_input(SubmitRequest(request), 0).outputs]
     assert refusals == [("north", "unknown_sender"), ("town", "unknown_sender"), ("north", "wrong_chain")]

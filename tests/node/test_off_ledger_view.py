@@ -9,7 +9,7 @@ from ledger.kernel.instant import HOUR
 from node.configuration_file import load_configuration
 from node.experiments.drain import is_drained, view_of
 from node.experiments.recorder import Recorder
-from node.experiments.scenario import Scenario
+from node.experiments.scenario import SimulatedScenario
 from tests.harness.off_ledger import OffLedger
 from tests.harness.small_run import HOMES, write_small
 
@@ -19,7 +19,7 @@ OVERRIDES = ("scenario.intervals=2", "market.rounds=3", "market.price_tolerance=
 @pytest.fixture(scope="module")
 def scenario(tmp_path_factory):
     path = write_small(tmp_path_factory.mktemp("small"))
-    return Scenario(load_configuration(path, OVERRIDES), path.parent)
+    return SimulatedScenario(load_configuration(path, OVERRIDES), path.parent)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from market.meter import Meter, NoisyForecast
 from market.orders import ASK
 from market.prosumer import RequestToSubmit
 from node.configuration import Configuration
-from node.experiments.scenario import Scenario
+from node.experiments.scenario import SimulatedScenario
 from node.host import ChainFact
 from wasp.chain_interface import BatchProposed, ChainBlockAnchored, ChainBlockConfirmed
 from wasp.consensus.consensus_interface import BatchDecided
@@ -62,7 +62,7 @@ class Walk:
     """The run, once for all steps."""
 
     def __init__(self, folder: Path) -> None:
-        self.scenario = Scenario(_configuration(folder), folder)
+        self.scenario = SimulatedScenario(_configuration(folder), folder)
         self.witness = Witness()
         self.runtime = self.scenario.runtime(self.witness)
         self.runtime.run_until(self.scenario.end + 5 * MINUTE)
@@ -158,8 +158,8 @@ def test_step_2_the_bidder_quotes_what_its_seat_draws(walk: Walk) -> None:
 
 def test_step_3_the_order_is_a_signed_off_ledger_request(walk: Walk) -> None:
     assert walk.request.essence.chain == HOME_CHAIN
-    assert walk.request.essence.sender == walk.scenario.signers[SELLER].public_key
-    assert walk.request.verify(walk.scenario.verifier)
+    assert walk.request.essence.sender == walk.scenario.identities.signer(SELLER).public_key
+    assert walk.request.verify(walk.scenario.identities.verifier)
 
 
 def test_step_4_every_member_of_the_committee_pools_it(walk: Walk) -> None:
@@ -207,7 +207,7 @@ def test_step_9_the_members_sign_the_anchor_that_carries_it(walk: Walk) -> None:
     transaction = _carrier(walk)
     committee, unlock = walk.scenario.chains[HOME_CHAIN].committee, transaction.unlocks[0]
     assert isinstance(unlock, SignatureUnlock)
-    assert walk.scenario.verifier.verify(committee.group_key, transaction.id, unlock.signature)
+    assert walk.scenario.identities.verifier.verify(committee.group_key, transaction.id, unlock.signature)
 
 
 def test_step_10_a_block_carries_it_to_every_layer_1_node(walk: Walk) -> None:

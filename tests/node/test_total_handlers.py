@@ -15,7 +15,7 @@ from ledger.kernel.automaton import NOTHING, Automaton, NodeId, Path
 from ledger.kernel.identity import deal_signer
 from ledger.kernel.instant import MINUTE, Instant
 from node.configuration_file import load_configuration
-from node.experiments.scenario import Scenario
+from node.experiments.scenario import SimulatedScenario
 from node.hosting import Boot
 from node.simulated.cpu import CpuMeter
 from tests.harness.nonsense import Nonsense
@@ -39,7 +39,7 @@ class Silent:
 class Life:
     """All that one host was told in a real run."""
 
-    def __init__(self, scenario: Scenario, node: NodeId) -> None:
+    def __init__(self, scenario: SimulatedScenario, node: NodeId) -> None:
         self.node = node
         self.peers = [*scenario.hosts(), STRANGER]
         self.server = scenario.plan.ledger_nodes[0] if node == HOUSEHOLD else None
@@ -70,7 +70,7 @@ class Life:
 @pytest.fixture(scope="module")
 def lives(tmp_path_factory: pytest.TempPathFactory) -> dict[NodeId, Life]:
     path = write_small(tmp_path_factory.mktemp("small"))
-    scenario = Scenario(load_configuration(path), path.parent)
+    scenario = SimulatedScenario(load_configuration(path), path.parent)
     return {node: Life(scenario, node) for node in (HOUSEHOLD, LEDGER_HOST)}
 
 

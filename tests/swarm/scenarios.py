@@ -17,7 +17,7 @@ from ledger.kernel.encoding import Frozen
 from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rng import stream
 from node.configuration import Configuration
-from node.experiments.plan import Plan, plan_of
+from node.plan import Plan, plan_of
 from node.simulated.faults import ClockSkew, Crash, LinkChange, Restart, ScheduledFault, SlowCpu
 
 HOMES_MAX = 12

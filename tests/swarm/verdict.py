@@ -19,10 +19,10 @@ from node.configuration import UTILITY
 from node.configuration_checks import chains_above
 from node.configuration_file import load_configuration
 from node.experiments.drain import is_drained, unsettled_of, view_of
-from node.experiments.plan import ChainPlan
 from node.experiments.recorder import Recorder
-from node.experiments.scenario import Scenario
+from node.experiments.scenario import SimulatedScenario
 from node.experiments.summary import summarise
+from node.plan import ChainPlan
 from node.simulated.faults import ScheduledFault, fault_process
 from node.simulated.runtime import SimulatedRuntime
 from tests.swarm.scenarios import Life, write
@@ -43,7 +43,7 @@ class Verdict(Frozen):
     summary: dict[str, Any]
 
 
-class PoorScenario(Scenario):
+class PoorScenario(SimulatedScenario):
     """Homes have only a part of the funds that the configuration gives them, down to none."""
 
     funds_per_mille = 1000
@@ -64,7 +64,7 @@ def judge_file(path: Path, funds_per_mille: int = 1000, beside: Sequence[Schedul
     """Run a scenario's file, with these faults beside its own."""
     configuration = load_configuration(path)
     poor = type("_Poor", (PoorScenario,), {"funds_per_mille": funds_per_mille})
-    scenario: Scenario = poor(configuration, path.parent)
+    scenario: SimulatedScenario = poor(configuration, path.parent)
     recorder = Recorder(scenario)
     runtime = scenario.runtime(recorder)
     if beside:
@@ -82,7 +82,7 @@ def judge_file(path: Path, funds_per_mille: int = 1000, beside: Sequence[Schedul
     return Verdict(problems, drained, settled_after, runtime.counters.events, summary)
 
 
-def dead_chains(scenario: Scenario, runtime: SimulatedRuntime) -> set[str]:
+def dead_chains(scenario: SimulatedScenario, runtime: SimulatedRuntime) -> set[str]:
     """Chains that have fewer members up than they need."""
     dead = set()
     for name, setup in scenario.chains.items():
@@ -93,7 +93,7 @@ def dead_chains(scenario: Scenario, runtime: SimulatedRuntime) -> set[str]:
 
 
 def _problems(
-    scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime, summary: dict[str, Any], drained: bool
+    scenario: SimulatedScenario, recorder: Recorder, runtime: SimulatedRuntime, summary: dict[str, Any], drained: bool
 ) -> Iterator[str]:
     yield from (f"violation: {violation}" for violation in recorder.invariants.violations)
     money = summary["money_micropence"]
@@ -112,7 +112,7 @@ def _problems(
         yield from _money_lost(scenario, recorder)
 
 
-def _held_elsewhere(scenario: Scenario, recorder: Recorder, dead: set[str]) -> Iterator[str]:
+def _held_elsewhere(scenario: SimulatedScenario, recorder: Recorder, dead: set[str]) -> Iterator[str]:
     """Only a chain that is down, or one that waits for it, may hold something."""
     parents = {name: chain.parent for name, chain in scenario.plan.chains.items()}
     near = set(dead)
@@ -126,7 +126,9 @@ def _held_elsewhere(scenario: Scenario, recorder: Recorder, dead: set[str]) -> I
             yield f"unsettled at a chain that has nothing to do with {sorted(dead)}: {entry}"
 
 
-def _members_apart(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime, dead: set[str]) -> Iterator[str]:
+def _members_apart(
+    scenario: SimulatedScenario, recorder: Recorder, runtime: SimulatedRuntime, dead: set[str]
+) -> Iterator[str]:
     for name, setup in scenario.chains.items():
         if name in dead:
             continue
@@ -149,7 +151,7 @@ def _energy_lost(summary: dict[str, Any]) -> Iterator[str]:
         yield f"energy: homes needed {needed} Wh net, the main grid gave {grid} Wh: {energy}"
 
 
-def _money_lost(scenario: Scenario, recorder: Recorder) -> Iterator[str]:
+def _money_lost(scenario: SimulatedScenario, recorder: Recorder) -> Iterator[str]:
     """Accounts in the end = genesis + what the receipts say, debts counted; the contract holds nothing."""
     moved: dict[str, int] = defaultdict(int)
     columns = ("home", "side", "money", "imbalance_money")
@@ -172,7 +174,7 @@ def _money_lost(scenario: Scenario, recorder: Recorder) -> Iterator[str]:
         yield f"money: the utility moved by {utilities - before}, the homes by {sum(moved.values())}"
 
 
-def _why(scenario: Scenario, recorder: Recorder, runtime: SimulatedRuntime) -> str:
+def _why(scenario: SimulatedScenario, recorder: Recorder, runtime: SimulatedRuntime) -> str:
     told = [str(entry) for entry in unsettled_of(scenario, recorder)]
     for name, setup in scenario.chains.items():
         opened = view_of(scenario, recorder, name, "open_intervals")

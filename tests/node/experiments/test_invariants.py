@@ -14,7 +14,7 @@ from market.orders import ASK, BID
 from node.configuration_file import load_configuration
 from node.experiments.invariants import NAMES, VIOLATIONS_MAX, Invariants
 from node.experiments.recorder import Recorder
-from node.experiments.scenario import Scenario
+from node.experiments.scenario import SimulatedScenario
 from tests.harness.small_run import run_small, write_small
 from wasp.request import call, sign_request
 from wasp.state import Mutation
@@ -25,7 +25,7 @@ A, B = NodeId("a1"), NodeId("b1")
 @pytest.fixture(scope="module")
 def scenario(tmp_path_factory):
     path = write_small(tmp_path_factory.mktemp("small"))
-    return Scenario(load_configuration(path), path.parent)
+    return SimulatedScenario(load_configuration(path), path.parent)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_an_account_with_more_than_the_anchor_holds_breaks_the_funds(invariants,
 
 def request_of(scenario):
     """Some request; only its id matters."""
-    return sign_request(scenario.signers[A], "north", 0, call("auction", "submit_order"))
+    return sign_request(scenario.identities.signer(A), "north", 0, call("auction", "submit_order"))
 
 
 def test_a_request_without_a_receipt_is_told(invariants, scenario, next_block):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.configuration import ConfigurationError, DataSection, FieldProblem
-from node.experiments.data import ENERGY_MAX, PROBLEMS_MAX, HomeData, HouseholdSeries, load_households
+from node.household_data import ENERGY_MAX, PROBLEMS_MAX, HomeData, HouseholdSeries, load_households
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from node.configuration import Configuration
-from node.experiments.plan import HomePlan, parent_members, plan_of
+from node.plan import HomePlan, parent_members, plan_of
 
 
 def plan(*chains):

@@ -8,6 +8,7 @@ of its packets. What can't be decoded is refused whole: a correct peer does not 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from ledger.access import AccessMessage
 from ledger.kernel.automaton import Path
 from ledger.kernel.encoding import FRAME_SIZE_MAX, Codec, Value
+from ledger.kernel.rejection import Rejected
 from ledger.tangle import TangleMessage
 from node.link import LinkHeader
 from wasp.chain_view import ViewMessage
@@ -74,6 +76,24 @@ def frame_size(header: LinkHeader | None, packets: Sequence[bytes]) -> int:
     head = len(_NO_HEADER) if header is None else len(_encode(header))
     count = len(packets)
     return 1 + head + (1 if count < 16 else 3 if count < 65536 else 5) + sum(map(len, packets))
+
+
+def cut(sizes: Sequence[int]) -> list[slice]:
+    """Where packets of these sizes are parted, so that what is between two cuts fits into one frame.
+
+    Errors: ``Rejected("oversized", ...)`` when one of them alone does not.
+    """
+    if sum(sizes) <= PACKETS_SIZE_MAX:
+        return [slice(0, len(sizes))]
+    cuts, size = [0], 0
+    for place, packet_size in enumerate(sizes):
+        if packet_size > PACKETS_SIZE_MAX:
+            raise Rejected("oversized", f"a packet of {packet_size} bytes, at most {PACKETS_SIZE_MAX} expected")
+        size += packet_size
+        if size > PACKETS_SIZE_MAX:
+            cuts.append(place)
+            size = packet_size
+    return [slice(begin, end) for begin, end in pairwise([*cuts, len(sizes)])]
 
 
 def _array_head(length: int) -> bytes:

@@ -7,6 +7,7 @@ behind slows its peers down, it drops nothing.
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -30,7 +31,7 @@ class Receiver(Protocol):
         ...
 
     async def room(self) -> None:
-        """Returns when another frame may be read."""
+        """Returns when another frame may be read; never, once the node is stopping."""
         ...
 
 
@@ -84,17 +85,13 @@ class RecordStore(Protocol):
 class LiveEffects(Protocol):
     """Answers needs that take time."""
 
-    def start(self, need: Any, answer: Callable[[Any], None]) -> None:
-        """Begin what an output asks for, if it is a need that is answered here; the answer is given on the loop.
+    def start(self, need: Any) -> Future[Any] | None:
+        """Begin what an output asks for; its answer is an input for the host. None for what is no need that is answered here.
 
-        What is under way when the effects are closed is never answered.
+        A future that fails stops the node.
         """
         ...
 
-    def failure(self) -> Exception | None:
-        """Why needs are not answered any more."""
-        ...
-
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Stop what is under way: it is never answered."""
         ...

@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ledger.kernel.automaton import NodeId
-from ledger.kernel.rejection import Rejected
 from node.link import LinkHeader
-from node.wire import PACKETS_SIZE_MAX, Packet, Wire, frame_size
+from node.wire import PACKETS_SIZE_MAX, Packet, Wire, cut, frame_size
 
 if TYPE_CHECKING:
     from node.simulated.machine import Machine
@@ -121,16 +120,4 @@ def _groups(routes: Sequence[Route], bundling: bool) -> Mapping[tuple[int, ...],
 
 def _parts(indices: tuple[int, ...], encoded: Sequence[bytes]) -> list[tuple[int, ...]]:
     """The indices of the packets of one frame, or of several when they are too many bytes for one."""
-    if sum(len(encoded[index]) for index in indices) <= PACKETS_SIZE_MAX:
-        return [indices]
-    parts: list[list[int]] = [[]]
-    size = 0
-    for index in indices:
-        if len(encoded[index]) > PACKETS_SIZE_MAX:
-            raise Rejected("oversized", f"a packet of {len(encoded[index])} bytes, at most {PACKETS_SIZE_MAX} expected")
-        size += len(encoded[index])
-        if size > PACKETS_SIZE_MAX:
-            parts.append([])
-            size = len(encoded[index])
-        parts[-1].append(index)
-    return [tuple(part) for part in parts]
+    return [indices[part] for part in cut([len(encoded[index]) for index in indices])]

@@ -13,7 +13,7 @@ import market
 import wasp
 from ledger.kernel.rejection import Rejected
 from node.link import LinkHeader
-from node.wire import HostMessage, Wire, frame_size
+from node.wire import PACKETS_SIZE_MAX, HostMessage, Wire, cut, frame_size
 from tests.harness.toys import ToyMessage, ToyPing, ToyPong, ToyVote
 
 WIRE = Wire(ToyMessage)
@@ -72,3 +72,22 @@ def test_the_messages_of_all_modules_meet_in_one_codec():
                     alias = getattr(module, name)
                     found.update(get_args(alias) or (alias,))
     assert found == set(get_args(HostMessage))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "parts"),
+    [
+        ([], [[]]),
+        ([PACKETS_SIZE_MAX], [[0]]),
+        ([1, PACKETS_SIZE_MAX - 1], [[0, 1]]),
+        ([1, PACKETS_SIZE_MAX], [[0], [1]]),
+        ([PACKETS_SIZE_MAX, 0, 1, 1], [[0, 1], [2, 3]]),
+    ],
+)
+def test_packets_are_parted_where_the_next_one_would_not_fit_into_the_frame(sizes, parts):
+    assert [list(range(len(sizes)))[part] for part in cut(sizes)] == parts
+
+
+def test_a_packet_that_fits_into_no_frame_is_refused():
+    with pytest.raises(Rejected, match=f"oversized: a packet of {PACKETS_SIZE_MAX + 1} bytes"):
+        cut([1, PACKETS_SIZE_MAX + 1])

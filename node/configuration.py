@@ -153,6 +153,10 @@ class ScenarioSection(Section):
     seed: int = Field(default=1, ge=0, lt=2**63)
     crypto: Literal["model", "real"] = "model"
     intervals: int = Field(default=24, ge=1, le=100_000)
+    speed_up: int = Field(default=1, ge=1, le=1_000_000)
+    """So much shorter is a delivery interval than ``market.interval``, with the energy of the whole: the data's clock runs
+    faster. All else, the market before delivery, readings, consensus, layer 1, takes its time, and must fit.
+    """
     drain_max: Duration = 4 * _UNITS["h"]
 
 

@@ -17,7 +17,7 @@ from ledger.access_server import LedgerServer
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.encoding import Digest, Frozen, digest, digest_of
 from ledger.kernel.identity import PublicKey
-from ledger.kernel.instant import DAY, MINUTE, Duration, Instant
+from ledger.kernel.instant import DAY, MINUTE, Duration, Instant, format_duration
 from ledger.kernel.rng import Stream, stream
 from ledger.output import AnchorOutput, OutputId, chain_id
 from ledger.pow import Grinder, ModelGrinder, RealGrinder
@@ -135,15 +135,17 @@ class Scenario:
     def _market(self) -> MarketParameters:
         section = self.configuration.market
         levels = 1 + max(chain.level for chain in self.plan.chains.values())
-        opening = section.opening
+        opening, length = section.opening, section.interval // self.configuration.scenario.speed_up
+        gates = tuple(section.gate - level * section.gate_step for level in range(levels))
+        self._check_speed_up(opening - gates[-1])
         return MarketParameters(
-            first_delivery=max(section.interval, opening + WARM_UP),
-            interval_length=section.interval,
+            first_delivery=max(length, opening + WARM_UP),
+            interval_length=length,
             intervals=self.configuration.scenario.intervals,
             opening=opening,
             round_length=section.round_length,
             rounds=section.rounds,
-            gates=tuple(section.gate - level * section.gate_step for level in range(levels)),
+            gates=gates,
             tariff=Tariff(price_of(str(section.grid_charges)), price_of(str(section.grid_pays))),
             contract_seed=digest("contract seed", self.seed),
             mechanism=FullMatch(section.price_rule),
@@ -153,6 +155,17 @@ class Scenario:
             reading_grace=section.reading_grace,
             debt_max=section.debt_max,
         )
+
+    def _check_speed_up(self, market: Duration) -> None:
+        """The market of an interval, from its opening to its last gate, takes as long at any speed-up."""
+        speed_up, interval = self.configuration.scenario.speed_up, self.configuration.market.interval
+        if speed_up > 1 and market > interval // speed_up:
+            found = (
+                f"an interval of {format_duration(interval)} takes {format_duration(interval // speed_up)} at {speed_up}, "
+                f"and its market {format_duration(market)} from the opening to the last gate: expected at most "
+                f"{interval // market}, or a market that takes less"
+            )
+            raise ConfigurationError([FieldProblem(("scenario", "speed_up"), found)])
 
     def _data_path(self) -> Path:
         """The data file: beside the configuration, else among the shipped files."""

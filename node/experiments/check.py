@@ -39,9 +39,11 @@ def check_file(path: Path, overrides: Sequence[str], seed: int | None) -> Simula
 
 def plan_text(scenario: SimulatedScenario) -> str:
     """The plan for people: chains with their committees, timetable, hosts."""
-    market = scenario.market
+    market, speed_up = scenario.market, scenario.configuration.scenario.speed_up
+    whole = format_duration(scenario.configuration.market.interval)
+    faster = "" if speed_up == 1 else f" ({whole} of the data, at speed-up {speed_up})"
     head = (
-        f"{scenario.network}: {market.intervals} delivery intervals of {format_duration(market.interval_length)}, "
+        f"{scenario.network}: {market.intervals} delivery intervals of {format_duration(market.interval_length)}{faster}, "
         f"{len(scenario.plan.homes)} homes on {len(scenario.plan.chains)} chains, {len(scenario.plan.ledger_nodes)} "
         "layer-1 nodes"
     )

@@ -15,11 +15,12 @@
    ============  ===================================================================================================
 
    A record that was torn in itself counts as gone: a store finds that by its checksum.
+5. What a durable record supersedes is forgotten with it, and comes back when that record is lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Literal, TypeAlias
 
@@ -28,6 +29,7 @@ from ledger.kernel.encoding import Codec, Frozen, Value, encode
 from ledger.kernel.instant import SECOND, Duration
 from ledger.kernel.rng import Stream
 from node.hardware import HardwareProfile
+from node.record_places import RecordPlaces, unsuperseded
 from node.simulated.clock import VirtualClock
 
 DiskLoss: TypeAlias = Literal["unsynced", "torn", "last", "all"]
@@ -51,8 +53,14 @@ class SimulatedDisk:
     def __init__(self, parameters: DiskParameters, clock: VirtualClock) -> None:
         self._parameters = parameters
         self._clock = clock
-        self._durable: list[Record] = []
-        self._last_group: int = 0
+        self._durable: dict[int, Record] = {}
+        """By place, in order."""
+        self._places = RecordPlaces()
+        self._next_place = 0
+        self._last_group = 0
+        """The first place of the last durable group."""
+        self._superseded: dict[int, Record] = {}
+        """What the last durable group took the place of."""
         self._written: list[_Batch] = []
         self._waiting: list[_Batch] = []
         self._writes = 0
@@ -62,7 +70,7 @@ class SimulatedDisk:
     @property
     def records(self) -> tuple[Record, ...]:
         """What a restarted host finds, in the order in which it was written; read back from its encoding."""
-        return tuple([_read_back(record) for record in self._durable])
+        return tuple([_read_back(record) for record in self._durable.values()])
 
     @property
     def busy(self) -> bool:
@@ -86,19 +94,36 @@ class SimulatedDisk:
     def crash(self, loss: DiskLoss, stream: Stream) -> int:
         """Lose what was not durable, and more by the kind of loss (4); how many durable records were lost."""
         under_way = [record for batch in self._written for record in batch.records]
-        before = len(self._durable)
         self._writes += 1
         self._written, self._waiting = [], []
+        lost = 0
         if loss == "torn" and under_way:
-            self._durable.extend(under_way[: stream.randrange(len(under_way) + 1)])
-            return 0
-        if loss == "last":
-            del self._durable[len(self._durable) - self._last_group :]
-            self._last_group = 0
+            self._keep(under_way[: stream.randrange(len(under_way) + 1)])
+        elif loss == "last":
+            kept = {place: record for place, record in self._durable.items() if place < self._last_group}
+            lost = len(self._durable) - len(kept)
+            self._begin_with({**kept, **self._superseded})
         elif loss == "all":
-            self._durable.clear()
-            self._last_group = 0
-        return before - len(self._durable)
+            lost = len(self._durable)
+            self._begin_with({})
+        return lost
+
+    def _keep(self, group: Sequence[Record]) -> None:
+        """The group is durable (5)."""
+        self._last_group, self._superseded = self._next_place, {}
+        for record in unsuperseded(group):
+            for place in self._places.take_below(record.supersedes):
+                self._superseded[place] = self._durable.pop(place)
+            self._places.note(record.path, self._next_place)
+            self._durable[self._next_place] = record
+            self._next_place += 1
+
+    def _begin_with(self, durable: Mapping[int, Record]) -> None:
+        self._durable = dict(sorted(durable.items()))
+        self._last_group, self._superseded = self._next_place, {}
+        self._places = RecordPlaces()
+        for place, record in self._durable.items():
+            self._places.note(record.path, place)
 
     def _write(self) -> None:
         self._written, self._waiting = self._waiting, []
@@ -119,9 +144,7 @@ class SimulatedDisk:
         self.syncs += 1
         self._writes += 1
         group = self._written
-        records = [record for batch in group for record in batch.records]
-        self._durable.extend(records)
-        self._last_group = len(records)
+        self._keep([record for batch in group for record in batch.records])
         # What is released may commit more; that must not overtake the rest of this group, so the group stays in
         # place while it is released.
         released = 0
@@ -136,7 +159,7 @@ class SimulatedDisk:
 def _read_back(record: Record) -> Record:
     value = _codec_of(type(record.value)).decode(encode(record.value))
     assert value == record.value, f"a record is not what its encoding says: {record}"
-    return Record(record.path, value)
+    return Record(record.path, value, record.supersedes)
 
 
 @cache

@@ -143,3 +143,28 @@ def test_a_disk_works_on_after_a_crash():
     assert (bench.released, bench.numbers()) == ([], [])
     bench.clock.run_through(7_000)
     assert (bench.released, bench.numbers()) == ([(7_000, "b")], [2])
+
+
+def test_what_a_durable_record_supersedes_is_forgotten_and_comes_back_when_that_is_lost():
+    log, state = (*PATH, "log"), (*PATH, "state", 0)
+
+    def bench_after(*groups: list[Record]) -> Bench:
+        bench = Bench()
+        for place, group in enumerate(groups):
+            bench.clock.call_at(10_000 * place, lambda group=group: bench.disk.commit(group, lambda: None))  # type: ignore[misc]
+        bench.clock.run_through(10_000 * len(groups))
+        return bench
+
+    first = [Record(log, ToyPong(1)), Record(state, ToyPong(2))]
+    second = [Record(log, ToyPong(3), (log,)), Record(log, ToyPong(4), (log,))]
+    third = [Record(PATH, ToyPong(5), (PATH,))]
+    assert bench_after(first, second).numbers() == [2, 4]
+    assert bench_after(first, second, third).numbers() == [5]
+    bench = bench_after(first, second)
+    assert (bench.disk.crash("last", stream(1)), bench.numbers()) == (1, [1, 2])
+    assert (bench.disk.crash("last", stream(1)), bench.numbers()) == (0, [1, 2])
+    bench = bench_after(first, second, third)
+    assert (bench.disk.crash("last", stream(1)), bench.numbers()) == (1, [2, 4])
+    bench.disk.commit([Record(log, ToyPong(6), (log,))], lambda: None)
+    bench.clock.run_through(bench.clock.now + 10_000)
+    assert bench.numbers() == [2, 6]

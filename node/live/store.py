@@ -6,8 +6,8 @@ SQLite in write-ahead mode, one connection, one sync per group; chosen by measur
 2. ``open`` locks it (a file beside it, which is free again when the process ends, however it ends), verifies the journal
    that a crash left, then every record, and then durably raises the incarnation.
 3. ``commit`` writes a group in one transaction: the records, and what they supersede deleted.
-4. ``close`` leaves a file without a journal, and says so in it: when a file that was not closed has no journal, records are
-   lost.
+4. ``close`` leaves a file without a journal, and says so in it, and in the lock, where that takes no room: when a store that
+   was not closed has no journal, records are lost.
 
 What a file can't tell by itself is that all of it is of an earlier day (a backup that was put back). At least the incarnation
 follows the wall clock, so peers take even that node, or one that was founded anew, for a new life and hear it.
@@ -43,7 +43,16 @@ HostRecord: TypeAlias = TangleRecord | ChainRecord
 """What hosts write down. A new kind of record is added here."""
 RECORD_SIZE_MAX = 64 * 1024 * 1024
 """Bytes of the largest record, a snapshot: more than the state of a large chain, far below what SQLite takes."""
+CLOSED = "closed"
+"""What stands in the lock of a store that was closed."""
+PAGE_SIZE_MIN = 512
+"""Bytes of the smallest page of SQLite."""
 
+_OF_THE_DISK = (
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+)  # fmt: skip
+"""Errors that say nothing about what is in the file."""
 _Content: TypeAlias = tuple[Path, tuple[Path, ...], Value]
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -96,39 +105,52 @@ class Store:
         Errors: ``StoreMissing``, ``StoreBusy``, ``StoreDamaged``, ``StoreForeign``, ``StoreFailed``.
         """
         with _writing(path):
-            lock = _locked(path)
+            lock, was_closed = _locked(path)
             try:
-                return cls._opened(path, network, node, founded, kinds, int(wall_s()), lock)
+                return cls._opened(path, network, node, founded, kinds, int(wall_s()), lock, was_closed)
             except BaseException:
                 os.close(lock)
                 raise
 
     @classmethod
     def _opened(
-        cls, path: FilePath, network: str, node: NodeId, founded: bool, kinds: Any, wall_s: int, lock: int
+        cls,
+        path: FilePath,
+        network: str,
+        node: NodeId,
+        founded: bool,
+        kinds: Any,
+        wall_s: int,
+        lock: int,
+        was_closed: bool,
     ) -> Store:
         if not path.exists():
             if founded:
                 raise StoreMissing(path)
             cls.found(path, network, node)
-        if not path.stat().st_size:
-            raise StoreDamaged(path, "the file is empty")
+        if (size := path.stat().st_size) < PAGE_SIZE_MIN:  # SQLite takes that for a new file
+            raise StoreDamaged(path, f"it has {size} bytes, less than any store")
         if damage := journal_damage(path):
             raise StoreDamaged(path, damage)
-        has_journal = journal_of(path).exists()
+        may_lack_journal = was_closed or journal_of(path).exists()
         with _reading(path):
             file = StoreFile(path, network, node)
             store = cls(path, file, Codec(tuple[Path, tuple[Path, ...], kinds], RECORD_SIZE_MAX), lock)
             try:
                 file.verify_head()
-                if file.open and not has_journal:
+                if file.open and not may_lack_journal:
                     raise Damage(f"its journal {journal_of(path).name} is missing, with what was written last")
+            except BaseException:
+                file.connection.close()
+                raise
+            try:
                 for place, content in file.verified():
                     store._places.note(store._decoded(place, content).path, place)
                 file.begin_life(max(file.incarnation + 1, wall_s))
             except BaseException:
-                file.connection.close()
+                store._disconnect()
                 raise
+        _note_in(lock, str(os.getpid()))
         return store
 
     @property
@@ -180,8 +202,14 @@ class Store:
         with suppress(sqlite3.Error):
             if not self._broken:
                 self._file.end_life()
-            self._file.connection.close()
+        self._disconnect()
         os.close(self._lock)
+
+    def _disconnect(self) -> None:
+        """SQLite writes what is in the journal to the file, and if it can, deletes the journal."""
+        _note_in(self._lock, CLOSED)
+        with suppress(sqlite3.Error):
+            self._file.connection.close()
 
     def _undo(self, error: sqlite3.Error) -> None:
         """A transaction has failed: nothing of it stays, or it is not known what stays."""
@@ -210,18 +238,27 @@ def _encoded(records: Sequence[Record]) -> list[bytes]:
 # --------------------------------------------------------------------------------------------------- locks and errors
 
 
-def _locked(path: FilePath) -> int:
-    """The lock of the store, which this process holds until it closes it or ends."""
+def _locked(path: FilePath) -> tuple[int, bool]:
+    """The lock of the store, which this process holds until it closes it or ends; and whether the store was closed."""
     lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(lock, 32).decode("ascii", "replace").strip()
+        holder = _noted_in(lock)
         os.close(lock)
-        raise StoreBusy(path, f"process {holder}" if holder else "another process") from None
-    os.truncate(lock, 0)
-    os.pwrite(lock, b"%d\n" % os.getpid(), 0)
-    return lock
+        raise StoreBusy(path, f"process {holder}" if holder.isdecimal() else "another process") from None
+    return lock, _noted_in(lock) == CLOSED
+
+
+def _note_in(lock: int, text: str) -> None:
+    """Who holds the lock, or that nobody does: always as long, so that it takes no more room on the disk."""
+    with suppress(OSError):
+        os.pwrite(lock, f"{text:<15}\n".encode("ascii"), 0)
+        os.fsync(lock)
+
+
+def _noted_in(lock: int) -> str:
+    return os.pread(lock, 16, 0).decode("ascii", "replace").strip()
 
 
 @contextmanager
@@ -242,11 +279,11 @@ def _reading(path: FilePath) -> Iterator[None]:
         raise StoreDamaged(path, str(damage)) from None
     except Foreign as foreign:
         raise StoreForeign(path, str(foreign), "Look whether the node's configuration names the right file") from None
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise StoreBusy(path, "another program that reads SQLite files") from None
-        raise
-    except sqlite3.DatabaseError as error:
+        if _code(error) in _OF_THE_DISK:
+            raise
         raise StoreDamaged(path, f"its pages are not what was written ({error})") from None
 
 

@@ -74,6 +74,11 @@ class Inbox:
         """The request with this id, whether it may be taken now or not."""
         return self._requests.get(request_id)
 
+    def opening(self, request_id: RequestId, at: Instant) -> Instant | None:
+        """The first instant, not before ``at``, at which the request here may be taken; none when there is no more."""
+        request = self._requests[request_id]
+        return next_opening(request.output, self.chain, self.guard, at)
+
     def takeable(self, at: Instant, is_executed: Callable[[RequestId], bool]) -> list[OnLedgerRequest]:
         """What a chain block of this timestamp may take, in the order of coming."""
         return [

@@ -117,6 +117,10 @@ class LiveRuntime:
         self._begun = False
         self._started = False
         self._stopping = False
+        self._released = 0
+        """Turns that were released."""
+        self._awaited: deque[tuple[int, Future[None]]] = deque()
+        """Who waits for how many of them."""
         self._transport = transport(self)
 
     def _booted(self, factory: HostFactory, store: RecordStore) -> Automaton[Any, Any, Any]:
@@ -135,6 +139,11 @@ class LiveRuntime:
     def is_running(self) -> bool:
         """Whether it exchanges frames with its peers."""
         return self._started and not self._stopping
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it takes nothing more."""
+        return self._stopping
 
     @property
     def waits(self) -> list[str]:
@@ -184,6 +193,16 @@ class LiveRuntime:
             self.counters.stalls += 1
         self._wake.set()
 
+    async def durable(self) -> None:
+        """Returns when all that the host has done so far is durable and released: at once, unless a commit is under way.
+
+        Whoever reads the host waits for this before telling anybody: what the host knows, a crash could take back.
+        """
+        if self.commits.is_under_way:
+            released: Future[None] = get_running_loop().create_future()
+            self._awaited.append((self._released + self.commits.turns, released))
+            await released
+
     # ----------------------------------------------------------------------------------------------------------- the loop
 
     async def run(self) -> None:
@@ -197,6 +216,7 @@ class LiveRuntime:
             stack.push_async_callback(self.commits.close)
             stack.push_async_callback(self._effects.close)
             stack.callback(self._cancel_timer)
+            stack.callback(self._disappoint)
             await self._transport.start()
             stack.push_async_callback(self._transport.stop)
             self._schedule()
@@ -293,6 +313,16 @@ class LiveRuntime:
                     counters.bytes += sum(map(len, frame))
         except Exception as error:
             raise self._failed(self.clock.now(), "what a turn has put out", error) from error
+        self._released += 1
+        while self._awaited and self._awaited[0][0] <= self._released:
+            _, released = self._awaited.popleft()
+            if not released.done():
+                released.set_result(None)
+
+    def _disappoint(self) -> None:
+        """What was not released by now never will be."""
+        for _, released in self._awaited:
+            released.cancel()
 
     def _put_out(self, turn: LiveTurn) -> None:
         self.counters.outputs += len(turn.outputs)

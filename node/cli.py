@@ -7,18 +7,25 @@ commands, for a command line answers at once.
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
+from node.live.commands import cluster, node
+from node.terminal import (
+    FAILED,
+    INTERRUPTED,
+    overrides_option,
+    problems_told,
+    stop,
+    tell_result,
+    tell_step,
+    traceback_option,
+    warn,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -27,19 +34,13 @@ def main() -> None:
     """Settle peer-to-peer energy trading on a simulated two-layer ledger, and measure what it costs."""
 
 
+main.add_command(cluster)
+main.add_command(node)
+
 _configuration = click.argument("configuration", type=click.Path(path_type=Path))
 _seed = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), help="Run with this seed instead of the configuration's."
 )
-_overrides = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a field, as often as you like; the value as in TOML, text also without quotes: "
-    "market.rounds=5, network.delay=80ms, chains.0.generation_shift=12h.",
-)
-_traceback = click.option("--traceback", is_flag=True, help="When the program itself fails, show where.")
 
 
 @main.command(
@@ -47,7 +48,7 @@ _traceback = click.option("--traceback", is_flag=True, help="When the program it
 )
 @_configuration
 @_seed
-@_overrides
+@overrides_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -55,7 +56,7 @@ _traceback = click.option("--traceback", is_flag=True, help="When the program it
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object, and nothing else.")
 @click.option("--report/--no-report", default=True, help="Draw the HTML report into the folder, or leave it out.")
-@_traceback
+@traceback_option
 def run(
     configuration: Path,
     seed: int | None,
@@ -70,32 +71,32 @@ def run(
     CONFIGURATION is a TOML file such as configs/three-microgrids.toml. The same file, overrides and seed give the same
     results, on any machine: compare the digest.
     """
-    with _problems_told(traceback):
+    with problems_told(traceback):
         from node.experiments.run import run_to_folder
 
-        outcome = run_to_folder(configuration, overrides, seed, out, report=report, quiet=as_json, warn=_warn)
-        _print(outcome.summary_json() if as_json else outcome.summary_text())
+        outcome = run_to_folder(configuration, overrides, seed, out, report=report, quiet=as_json, warn=warn)
+        tell_result(outcome.summary_json() if as_json else outcome.summary_text())
         if outcome.violations:
-            _stop([f"an invariant is broken: {violation}" for violation in outcome.violations], FAILED)
+            stop([f"an invariant is broken: {violation}" for violation in outcome.violations], FAILED)
 
 
 @main.command(epilog="Exit codes: 0 the configuration can be run; 2 the command or configuration is unusable.")
 @_configuration
 @_seed
-@_overrides
-@_traceback
+@overrides_option
+@traceback_option
 def check(configuration: Path, seed: int | None, overrides: tuple[str, ...], traceback: bool) -> None:
     """Check a scenario without running it, and print its plan: chains, committees, timetable, hosts.
 
     CONFIGURATION is a TOML file such as configs/three-microgrids.toml.
     """
-    with _problems_told(traceback):
+    with problems_told(traceback):
         from node.experiments.check import check_file, plan_text
 
         scenario = check_file(configuration, overrides, seed)
         for warning in scenario.warnings:
-            _warn(warning)
-        _print(plan_text(scenario))
+            warn(warning)
+        tell_result(plan_text(scenario))
 
 
 @main.command(
@@ -139,7 +140,7 @@ def check(configuration: Path, seed: int | None, overrides: tuple[str, ...], tra
     "--out", type=click.Path(path_type=Path), help="Write the results, as --json prints them, into this file."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON object, and nothing else.")
-@_traceback
+@traceback_option
 def consensus(
     delay: str | None,
     jitter: str | None,
@@ -158,7 +159,7 @@ def consensus(
 
     Every member proposes a batch, the committee agrees on one, and signs the anchor that commits to it. Then the next.
     """
-    with _problems_told(traceback):
+    with problems_told(traceback):
         from node.configuration import ConfigurationError
         from node.experiments.committee_options import read_options
         from node.experiments.committee_run import run_committee
@@ -173,9 +174,9 @@ def consensus(
             result = run_committee(options, progress=progress)
         if out is not None:
             out.write_text(result.json() + "\n", encoding="utf-8")
-        _print(result.json() if as_json else result.text())
+        tell_result(result.json() if as_json else result.text())
         if result.failures:
-            _stop(result.failures, FAILED)
+            stop(result.failures, FAILED)
 
 
 @main.command(
@@ -187,8 +188,8 @@ def consensus(
 @click.option("--resume", is_flag=True, help="Go on with a sweep that was killed.")
 @click.option("--overwrite", is_flag=True, help="Begin anew where an earlier sweep left its results.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results [runs/NAME].")
-@_overrides
-@_traceback
+@overrides_option
+@traceback_option
 def sweep(
     study: Path,
     jobs: int | None,
@@ -204,7 +205,7 @@ def sweep(
     STUDY is a TOML file such as configs/studies/latency-vs-committee-size.toml. Every finished run is kept at once; in the
     end there are one table and one manifest, the same whatever the number of processes.
     """
-    with _problems_told(traceback):
+    with problems_told(traceback):
         from node.configuration import ConfigurationError
         from node.experiments.sweep import SweepInterrupted, run_sweep
         from node.experiments.sweep_workers import DaskWorkers, LocalWorkers, Workers, cores
@@ -215,12 +216,12 @@ def sweep(
             raise ConfigurationError(problems)
         workers: Workers = LocalWorkers(jobs or cores()) if scheduler is None else DaskWorkers(scheduler)
         try:
-            outcome = run_sweep(study, overrides, out, workers, resume=resume, overwrite=overwrite, warn=_warn)
+            outcome = run_sweep(study, overrides, out, workers, resume=resume, overwrite=overwrite, warn=warn)
         except SweepInterrupted as interrupted:
-            _stop([str(interrupted)], INTERRUPTED)
-        _print(outcome.text())
+            stop([str(interrupted)], INTERRUPTED)
+        tell_result(outcome.text())
         if outcome.failures:
-            _stop(outcome.failures, FAILED)
+            stop(outcome.failures, FAILED)
 
 
 @main.command(epilog="Exit codes: 0 done; 1 the disk failed; 2 there are no results in the folder.")
@@ -229,16 +230,16 @@ def sweep(
     "--out", type=click.Path(path_type=Path), help="Folder for the figures [figures, in the results' folder]."
 )
 @click.option("--format", "kind", type=click.Choice(["svg", "png", "pdf"]), default="svg", show_default=True)
-@_traceback
+@traceback_option
 def figures(results: Path, out: Path | None, kind: str, traceback: bool) -> None:
     """Draw the figures of a run or a sweep as files, with a page of their captions.
 
     RESULTS is the folder that run --out or sweep has left. Prints each file, and what could not be drawn and why.
     """
-    with _problems_told(traceback):
+    with problems_told(traceback):
         from node.experiments.figure_files import write_figures
 
-        _print("\n".join(write_figures(results, out, kind)))
+        tell_result("\n".join(write_figures(results, out, kind)))
 
 
 @main.command(epilog="Exit codes: 0 done; 1 the disk failed; 2 the command is unusable.")
@@ -254,60 +255,15 @@ def figures(results: Path, out: Path | None, kind: str, traceback: bool) -> None
     help="Bits per second of the network card, which is not measured, such as 100M [1G].",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON object, and nothing else.")
-@_traceback
+@traceback_option
 def calibrate(out: Path | None, bandwidth: str, as_json: bool, traceback: bool) -> None:
     """Measure what work costs on this machine: about fifteen seconds.
 
     The profile is for --cpu of the other commands, and for [hardware] profile of a configuration. The disk is measured in
     the folder of the profile, or in the present one.
     """
-    with _problems_told(traceback):
+    with problems_told(traceback):
         from node.experiments.calibration import calibrate as calibrated
 
-        calibration = calibrated(out, bandwidth, datetime.now(UTC), _tell)
-        _print(calibration.json() if as_json else calibration.text())
-
-
-@contextmanager
-def _problems_told(traceback: bool) -> Iterator[None]:
-    """Whatever goes wrong inside ends the command with a line on standard error and its exit code."""
-    from node.configuration import ConfigurationError
-
-    try:
-        yield
-    except ConfigurationError as error:
-        _stop([str(problem) for problem in error.problems], UNUSABLE)
-    except OSError as error:
-        _stop([f"{error.filename}: {error.strerror}" if error.filename else str(error)], FAILED)
-    except KeyboardInterrupt:
-        _stop(["interrupted; nothing was written"], INTERRUPTED)
-    except Exception as error:
-        if traceback:
-            raise
-        cause = error.__cause__ or error
-        told = [str(error)] if error.__cause__ else []
-        why = f"this is an error of tanglegrid: {type(cause).__name__}: {cause}"
-        _stop([*told, why, "the same command with --traceback fails in the same way and shows where"], FAILED)
-
-
-def _print(text: str) -> None:
-    """Print to standard output; whoever has closed it, such as ``head``, has seen enough."""
-    try:
-        click.echo(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _tell(step: str) -> None:
-    click.echo(f"measuring: {step}", err=True)
-
-
-def _warn(warning: str) -> None:
-    click.echo(f"warning: {warning}", err=True)
-
-
-def _stop(problems: Sequence[str], code: int) -> NoReturn:
-    for problem in problems:
-        click.echo(f"error: {problem}", err=True)
-    sys.exit(code)
+        calibration = calibrated(out, bandwidth, datetime.now(UTC), tell_step)
+        tell_result(calibration.json() if as_json else calibration.text())

@@ -111,6 +111,8 @@ def problem_of(item: Any, root: type[Section] = Configuration) -> FieldProblem:
             return FieldProblem(field, f"expected {NAME_EXPECTED}{shown}")
         case "too_short":
             return FieldProblem(field, f"expected at least {limits['min_length']}, not {limits['actual_length']}")
+        case "string_too_short":
+            return FieldProblem(field, f"expected at least {limits['min_length']} characters{shown}")
         case "int_parsing" | "int_type" | "int_from_float":
             return FieldProblem(field, f"expected a whole number{shown}")
         case "tuple_type":

@@ -15,6 +15,7 @@ from ledger.kernel.rejection import Rejected
 from ledger.kernel.rng import stream
 from ledger.profile import PROFILES, Profile, adapted
 from node.configuration import Configuration, ConfigurationError, FieldProblem
+from node.plan import Plan
 
 
 @contextmanager
@@ -52,6 +53,17 @@ def neighbours_of(
         return {node: tuple(other for other in nodes if other != node) for node in nodes}
     graph = _graph(configuration, n, seed)
     return {node: tuple(nodes[j] for j in sorted(graph[i]) if j != i) for i, node in enumerate(nodes)}
+
+
+def peers_of(configuration: Configuration, plan: Plan, host: NodeId) -> tuple[NodeId, ...]:
+    """Whom a host talks to: a layer-1 node to its neighbours and to all households, a household to all layer-1 nodes, of
+    which it needs one, and to the members of the committees that it is on.
+    """
+    homes = tuple(NodeId(home.name) for home in plan.homes)
+    if host in plan.ledger_nodes:
+        return (*neighbours_of(configuration, plan.ledger_nodes, configuration.scenario.seed)[host], *homes)
+    members = [member for chain in plan.memberships(host) for member in chain.members]
+    return (*plan.ledger_nodes, *(home for home in homes if home != host and home in members))
 
 
 def _graph(configuration: Configuration, n: int, seed: int) -> Any:

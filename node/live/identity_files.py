@@ -29,6 +29,8 @@ from node.identities import CommitteeIdentity, HostSecrets, PublicIdentities, id
 SIZE = 32
 """Bytes of a key, a point, a scalar, a digest."""
 PUBLIC_FORMAT = "tanglegrid public identities, 1"
+TOKEN_MIN = 16
+"""Characters of a token: shorter ones can be guessed."""
 SECRET_FORMAT = "tanglegrid secrets of one host, 1"
 OWNER_ONLY = 0o600
 EVERYBODY = 0o007
@@ -104,6 +106,8 @@ class SecretFile(Section):
     host: Name
     signing: _Seed = Field(repr=False)
     chains: dict[Name, MemberSecretsSection]
+    api_token: str = Field(min_length=TOKEN_MIN, repr=False)
+    """What the node's API asks for."""
 
 
 def write_public(path: Path, genesis: Digest, identities: PublicIdentities) -> None:
@@ -130,8 +134,8 @@ def write_public(path: Path, genesis: Digest, identities: PublicIdentities) -> N
     path.write_text(file.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def write_secrets(path: Path, secrets: HostSecrets) -> None:
-    """Write ``secret.json``, which must not be there yet, for its owner alone.
+def write_secrets(path: Path, secrets: HostSecrets, token: str) -> None:
+    """Write ``secret.json``, which must not be there yet, for its owner alone; with the token of the node's API.
 
     Errors: ``OSError``.
     """
@@ -141,7 +145,7 @@ def write_secrets(path: Path, secrets: HostSecrets) -> None:
         )
         for name, member in secrets.chains.items()
     }
-    file = SecretFile(format=SECRET_FORMAT, host=secrets.host, signing=secrets.signing, chains=chains)
+    file = SecretFile(format=SECRET_FORMAT, host=secrets.host, signing=secrets.signing, chains=chains, api_token=token)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w", encoding="utf-8") as opened:
         opened.write(file.model_dump_json(indent=2) + "\n")
 
@@ -167,8 +171,8 @@ def read_public(path: Path) -> tuple[Digest, PublicIdentities]:
     return file.genesis, PublicIdentities(hosts, {name: _committee(section) for name, section in file.chains.items()})
 
 
-def read_secrets(path: Path, public: PublicIdentities) -> HostSecrets:
-    """The secrets of a host, which belong to the public identities."""
+def read_secrets(path: Path, public: PublicIdentities) -> tuple[HostSecrets, str]:
+    """The secrets of a host, which belong to the public identities, and the token of its API."""
     file = _read(path, SecretFile, SECRET_FORMAT)
     mode = path.stat().st_mode & 0o777
     if mode & EVERYBODY:
@@ -180,7 +184,7 @@ def read_secrets(path: Path, public: PublicIdentities) -> HostSecrets:
     secrets = HostSecrets(NodeId(file.host), file.signing, chains)
     if problems := identity_problems(public, secrets):
         raise ConfigurationError([f"{path}: {field}: {problem}" for field, problem in problems])
-    return secrets
+    return secrets, file.api_token
 
 
 _SHARED = ("signing", "coin", "decryption")

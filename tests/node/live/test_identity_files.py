@@ -16,6 +16,7 @@ from node.plan import plan_of
 from tests.harness.small_run import write_small
 
 A1, TANGLE1 = NodeId("a1"), NodeId("tangle1")
+TOKEN = "t" * 16
 GENESIS = bytes(range(32))
 Dealt = tuple[PublicIdentities, dict[NodeId, HostSecrets]]
 
@@ -57,24 +58,24 @@ def test_public_identities_are_read_as_they_were_written(dealt, tmp_path):
 def test_secrets_are_read_as_they_were_written_and_nobody_else_may_read_them(dealt, tmp_path, host):
     public, secrets = dealt
     path = tmp_path / "secret.json"
-    write_secrets(path, secrets[host])
+    write_secrets(path, secrets[host], TOKEN)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert read_secrets(path, public) == secrets[host]
+    assert read_secrets(path, public) == (secrets[host], TOKEN)
 
 
 def test_no_secret_is_written_over_another(dealt, tmp_path):
     _, secrets = dealt
-    write_secrets(tmp_path / "secret.json", secrets[A1])
+    write_secrets(tmp_path / "secret.json", secrets[A1], TOKEN)
     with pytest.raises(FileExistsError):
-        write_secrets(tmp_path / "secret.json", secrets[TANGLE1])
+        write_secrets(tmp_path / "secret.json", secrets[TANGLE1], TOKEN)
 
 
 def test_a_secret_that_everybody_can_read_is_refused_and_a_groups_is_not(dealt, tmp_path):
     public, secrets = dealt
     path = tmp_path / "secret.json"
-    write_secrets(path, secrets[A1])
+    write_secrets(path, secrets[A1], TOKEN)
     path.chmod(0o640)
-    assert read_secrets(path, public) == secrets[A1]
+    assert read_secrets(path, public) == (secrets[A1], TOKEN)
     path.chmod(0o604)
     told = f"{path}: everybody has access, mode 0604: expected 0600 (chmod 600 {path})"
     assert problems_of(lambda: read_secrets(path, public)) == (told,)
@@ -121,12 +122,13 @@ SCALAR = "expected 64 hexadecimal digits, a scalar below the group's order"
         ("chains.north.coin", "0f" * 32, "chains.north.coin: is not the secret of a1's public share"),
         ("chains.north", "0f" * 32, "chains.north: expected a table of fields"),
         ("chains.north", None, "chains.north: is missing: a1 is a member"),
+        ("api_token", "0f" * 7, "api_token: expected at least 16 characters"),
     ],
 )
 def test_each_damage_of_secrets_is_told_by_its_field_and_nothing_of_the_secret_is(dealt, tmp_path, field, value, told):
     public, secrets = dealt
     path = tmp_path / "secret.json"
-    write_secrets(path, secrets[A1])
+    write_secrets(path, secrets[A1], TOKEN)
     changed(path, field, value)
     assert problems_of(lambda: read_secrets(path, public)) == (f"{path}: {told}",)
     assert "0f0f" not in str(problems_of(lambda: read_secrets(path, public)))
@@ -150,7 +152,7 @@ def test_no_secret_is_in_the_public_file(dealt, tmp_path):
     write_public(tmp_path / "public.json", GENESIS, public)
     text = (tmp_path / "public.json").read_text()
     for secret in secrets.values():
-        write_secrets(tmp_path / f"{secret.host}.json", secret)
+        write_secrets(tmp_path / f"{secret.host}.json", secret, TOKEN)
         document = json.loads((tmp_path / f"{secret.host}.json").read_text())
         assert document["signing"] not in text
         assert not [value for member in document["chains"].values() for value in member.values() if value in text]

@@ -188,6 +188,11 @@ def test_no_tool_of_development_is_needed(environment: Path, tmp_path: Path):
     said(environment / "python", "-I", "-c", IMPORT_EVERYTHING, cwd=tmp_path)
 
 
+def test_what_the_image_runs_is_a_command_of_the_installed_wheel(environment: Path, tmp_path: Path):
+    (program,), (command, option, _) = exec_form(LAST_STAGE, "ENTRYPOINT"), exec_form(LAST_STAGE, "CMD")
+    assert option in said(environment / program, command, "--help", cwd=tmp_path)
+
+
 # ------------------------------------------------------------------------------------------------------------- health
 
 

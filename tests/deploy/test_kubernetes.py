@@ -1,25 +1,24 @@
 """The manifests: they fit together, they are the hosts of configs/live.toml, and nothing in them waits for itself."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from node.configuration_file import load_configuration
 from node.plan import plan_of
-from tests.harness.deployment import CONTAINERFILE, KUBERNETES, ROOT, documents, instructions
+from tests.harness.deployment import (
+    CONTAINERFILE,
+    KUBERNETES,
+    KUSTOMIZATION,
+    ROOT,
+    Manifest,
+    generated,
+    instructions,
+    manifests,
+)
 
-KUSTOMIZATION = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
-MANIFESTS = documents(*(KUBERNETES / name for name in KUSTOMIZATION["resources"]))
 MICROGRIDS = ("mg1", "mg2", "mg3")
-
-Manifest = dict[str, Any]
-
-
-def manifests(kind: str) -> dict[str, Manifest]:
-    """Those of a kind, by name."""
-    return {manifest["metadata"]["name"]: manifest for manifest in MANIFESTS if manifest["kind"] == kind}
 
 
 def matches(selector: Manifest, labels: dict[str, str]) -> bool:
@@ -68,15 +67,6 @@ def hosts_by_group() -> dict[str, list[str]]:
     return {"tangle": list(plan.ledger_nodes), **homes}
 
 
-def generated(kind: str) -> dict[str, dict[str, str]]:
-    """The files of generated ConfigMaps or Secrets: file in the cluster's folder by key."""
-    pairs = {
-        entry["name"]: [file.partition("=")[::2] for file in entry["files"] if "=" in file]
-        for entry in KUSTOMIZATION[kind]
-    }
-    return {name: dict(files) for name, files in pairs.items() if files}
-
-
 def test_there_is_a_pod_for_every_host_of_the_scenario():
     assert {name: manifest["spec"]["replicas"] for name, manifest in SETS.items()} == {
         group: len(hosts) for group, hosts in hosts_by_group().items()
@@ -88,7 +78,8 @@ def test_there_is_a_pod_for_every_host_of_the_scenario():
     [("configMapGenerator", "toml", "node.toml"), ("secretGenerator", "json", "secret.json")],
 )
 def test_every_pod_has_the_files_of_its_host(kind: str, suffix: str, file: str):
-    assert generated(kind) == {
+    files = generated(kind)
+    assert {group: files[group] for group in SETS} == {
         group: {f"{group}-{i}.{suffix}": f"cluster/nodes/{host}/{file}" for i, host in enumerate(hosts)}
         for group, hosts in hosts_by_group().items()
     }
@@ -133,7 +124,7 @@ def test_what_is_mounted_is_there_and_all_volumes_are_used(stateful_set: Manifes
     assert {mount["name"] for mount in container(stateful_set)["volumeMounts"]} == {*volumes, *claims}
     config_maps = {volume["configMap"]["name"] for volume in volumes.values() if "configMap" in volume}
     secrets = {volume["secret"]["secretName"] for volume in volumes.values() if "secret" in volume}
-    assert config_maps <= {entry["name"] for entry in KUSTOMIZATION["configMapGenerator"]}
+    assert config_maps == {"public", stateful_set["metadata"]["name"]}
     assert secrets == {stateful_set["metadata"]["name"]}
 
 
@@ -148,9 +139,8 @@ def test_of_its_group_s_files_a_container_sees_its_own_only(stateful_set: Manife
 def test_files_of_the_cluster_lie_as_in_its_folder(stateful_set: Manifest):
     """Beside one another as ``cluster init`` has written them; the node's own folder is ``nodes/self``."""
     paths = {mount["mountPath"] for mount in container(stateful_set)["volumeMounts"]} - {"/tmp"}
-    (public,) = (entry["files"] for entry in KUSTOMIZATION["configMapGenerator"] if entry["name"] == "public")
     own = {"/cluster/nodes/self", "/cluster/nodes/self/node.toml", "/cluster/nodes/self/secret.json"}
-    assert paths == own | {f"/{file}" for file in public}
+    assert paths == own | {f"/{file}" for file in generated("configMapGenerator")["public"].values()}
     assert container(stateful_set)["args"] == ["node", "--config", "/cluster/nodes/self/node.toml"]
 
 

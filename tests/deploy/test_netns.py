@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ if node.get("broken"):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200 if self.path == "/ready" else 404)
+        self.send_response(503 if node.get("waiting") else 200 if self.path == "/ready" else 404)
         self.end_headers()
 
     def log_message(self, *_): ...
@@ -129,18 +130,19 @@ def processes_of(cluster: Path) -> list[int]:
 
 
 def traces() -> tuple[str, ...]:
-    """What a script of this kind could leave: interfaces, named namespaces, mounts."""
-    named = Path("/run/netns")
-    names = sorted(path.name for path in named.iterdir()) if named.is_dir() else []
-    return (*sorted(path.name for path in Path("/sys/class/net").iterdir()), *names, Path("/proc/mounts").read_text())
+    """What a script of this kind could leave: interfaces, folders where namespaces are named, mounts."""
+    interfaces, named = Path("/sys/class/net"), Path("/run")
+    places = [*interfaces.iterdir(), *named.iterdir(), *named.glob("netns/*")]
+    return (*sorted(map(str, places)), Path("/proc/mounts").read_text())
 
 
-def wait_until_gone(cluster: Path) -> None:
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition, not for ever."""
     for _ in range(600):
-        if not processes_of(cluster):
+        if holds():
             return
         time.sleep(0.05)
-    raise AssertionError(f"still there: {processes_of(cluster)}")
+    raise AssertionError("it has not come about")
 
 
 # ------------------------------------------------------------------------------------------------------ what it is for
@@ -210,13 +212,17 @@ def test_whatever_ends_the_script_nothing_is_left(cluster: Path, how: signal.Sig
     assert len(processes_of(cluster)) > len(ADDRESSES)
     script.send_signal(how)
     assert script.wait(timeout=60) == -how
-    wait_until_gone(cluster)
+    wait_until(lambda: not processes_of(cluster))
     script.stdout.close()
     assert traces() == before
 
 
-def test_an_interrupt_of_the_terminal_ends_it_and_nothing_is_left(cluster: Path):
+@pytest.mark.parametrize("waiting", [True, False], ids=["while nodes are not ready", "while the command runs"])
+def test_an_interrupt_of_the_terminal_ends_it_and_nothing_is_left(cluster: Path, waiting: bool):
     """The terminal sends it to the script and to all that it has started."""
+    for name in ADDRESSES:
+        with (cluster / "nodes" / name / "node.toml").open("a") as file:
+            file.write(f"waiting = {str(waiting).lower()}\n")
     script = subprocess.Popen(
         [NETNS, cluster, "bash", "-c", "echo up; sleep 600"],
         env=environment(cluster),
@@ -225,10 +231,13 @@ def test_an_interrupt_of_the_terminal_ends_it_and_nothing_is_left(cluster: Path)
         start_new_session=True,
     )
     assert script.stdout is not None
-    assert script.stdout.readline() == "up\n"
+    if waiting:
+        wait_until(lambda: len(processes_of(cluster)) > len(ADDRESSES))
+    else:
+        assert script.stdout.readline() == "up\n"
     os.killpg(script.pid, signal.SIGINT)
     assert script.wait(timeout=60) == 130
-    wait_until_gone(cluster)
+    wait_until(lambda: not processes_of(cluster))
     script.stdout.close()
 
 

@@ -92,6 +92,29 @@ def exec_form(found: Sequence[Instruction], word: str) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------------- YAML
 
 
-def documents(*paths: Path) -> list[dict[str, Any]]:
+Manifest = dict[str, Any]
+
+
+def documents(*paths: Path) -> list[Manifest]:
     """All YAML documents of the files."""
     return [document for path in paths for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+KUSTOMIZATION: Manifest = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
+
+
+def manifests(kind: str) -> dict[str, Manifest]:
+    """The Kubernetes resources of a kind, by name."""
+    found = documents(*(KUBERNETES / name for name in KUSTOMIZATION["resources"]))
+    return {manifest["metadata"]["name"]: manifest for manifest in found if manifest["kind"] == kind}
+
+
+def generated(generator: str) -> dict[str, dict[str, str]]:
+    """What kustomize makes of files: for every ConfigMap or Secret its keys, and the file of each."""
+    return {entry["name"]: dict(map(_key_and_file, entry["files"])) for entry in KUSTOMIZATION[generator]}
+
+
+def _key_and_file(given: str) -> tuple[str, str]:
+    """``key=path``, or a path alone, whose last part is the key."""
+    key, _, file = given.rpartition("=")
+    return key or Path(file).name, file

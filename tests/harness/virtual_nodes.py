@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from node.live.api.server import ApiServer
 from node.live.counters import Latency
 from node.live.link_fault import NO_FAULT, LinkFault
 from node.live.peer_link import PeerStatus
+from tests.harness.live import PATIENCE
 from tests.harness.small_run import write_small
 from wasp.core_contracts.accounts import next_nonce
 from wasp.request import OffLedgerRequest, call, sign_request
@@ -32,6 +33,8 @@ A1, A2, A3, A4 = (NodeId(f"a{k}") for k in (1, 2, 3, 4))
 TANGLE1 = NodeId("tangle1")
 STEP = 100 * MILLISECOND
 """How far time goes on at once."""
+TURN = 10 * MILLISECOND
+"""How far time goes on for an input."""
 
 
 class VirtualCluster:
@@ -122,7 +125,7 @@ class VirtualNode:
         if self.busy:
             raise Rejected("busy", "4096 wait already")
         self.cluster.runtime.inject(self.name, input)
-        asyncio.get_running_loop().call_soon(self.cluster.run, STEP)
+        asyncio.get_running_loop().call_soon(self.cluster.run, TURN)
 
     def change_links(self, faults: Mapping[NodeId, LinkFault]) -> None:
         known = [peer.node for peer in self.peers]
@@ -200,3 +203,27 @@ async def going_on(cluster: VirtualCluster, seconds: int = 60) -> None:
     for _ in range(seconds * SECOND // STEP):
         cluster.run(STEP)
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def connection(
+    client: Client, limit: int = 65536
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection without a client's manners."""
+    reader, writer = await asyncio.open_connection(*client.server.address, limit=limit)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def all_of(reader: asyncio.StreamReader) -> bytes:
+    """What comes until the other side closes, in whatever way."""
+    received = bytearray()
+    with suppress(ConnectionError):
+        async with asyncio.timeout(PATIENCE):
+            while data := await reader.read(65536):
+                received += data
+    return bytes(received)

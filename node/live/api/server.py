@@ -222,7 +222,7 @@ def _told(error: ValidationError, place: str) -> list[str]:
     problems = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False)[:PROBLEMS_MAX]:
         field = ".".join([place, *(_shown(str(part)) for part in problem["loc"])])
-        problems.append(f"{field}: {problem['msg']}")
+        problems.append(f"{field}: {problem['msg'].removeprefix('Value error, ')}")
     return problems
 
 

@@ -40,12 +40,12 @@ def tanglegrid():
 def instant_run(monkeypatch):
     """A run whose simulation ends at once: for what is around it."""
     monkeypatch.setattr(run_module, "is_drained", lambda *_: True)
-    real = run_module.Scenario
+    real = run_module.SimulatedScenario
 
     class Short(real):  # type: ignore[valid-type,misc]
         end = 60_000_000
 
-    monkeypatch.setattr(run_module, "Scenario", Short)
+    monkeypatch.setattr(run_module, "SimulatedScenario", Short)
 
 
 def below(folder):

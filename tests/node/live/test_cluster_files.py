@@ -182,7 +182,9 @@ MODEL = (
 )
 SAMPLED = 'scenario.toml:33: ledger.pow: expected "ground": live nodes refuse "sampled", which is no work'
 MEMBERS = "public.json: chains.north.members: expected those of the scenario, a2, a1, a3, a4"
-NO_HOST = "nodes/a1/node.toml: name: 'a9' is no host of the scenario: expected one of tangle1, tangle2, tangle3, tangle4, "
+NO_HOST = (
+    "nodes/a1/node.toml: name: 'a9' is no host of the scenario: expected one of tangle1, tangle2, tangle3, tangle4, "
+)
 NO_PEER = "nodes/a1/node.toml: peers.a9: is no other host of the scenario"
 LEFT_OUT = "nodes/a1/node.toml: peers.a2: is missing: a1 talks to it"
 

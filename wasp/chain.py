@@ -162,7 +162,7 @@ class Chain(Automaton[ChainInput, Value, ChainOutput]):
         chain.view.restore(values)
         active = StateOfRequests(chain.view.active_state)
         moved = chain.mempool.handle_input(ActiveStateMoved(active, ()), 0)
-        assert moved is NOTHING, "an empty mempool has nothing to tell"
+        assert moved == NOTHING, "an empty mempool has nothing to tell"
         chain.proposer.note_active_state()
         return chain
 

@@ -90,7 +90,9 @@ class Step(Frozen, Generic[Output]):
 
 
 NOTHING: Step[Any] = Step()
-"""What most messages change: one shared value."""
+"""What most messages change: one shared value. Who returns it has the same deadline as before."""
+SILENT: Step[Any] = Step()
+"""Nothing to tell, though something changed inside, the deadline perhaps."""
 
 
 class StepBuilder(Generic[Output]):
@@ -116,7 +118,7 @@ class StepBuilder(Generic[Output]):
     def build(self) -> Step[Output]:
         """The step so far; the builder must not be used again."""
         if not (self.records or self.messages or self.outputs or self.faults):
-            return NOTHING
+            return SILENT
         return Step(self.records, self.messages, self.outputs, self.faults)
 
 

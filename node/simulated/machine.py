@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from ledger.kernel.automaton import NOTHING, Automaton, Fault, NodeId, PeerReconnected, Record, Step
+from ledger.kernel.automaton import NOTHING, SILENT, Automaton, Fault, NodeId, PeerReconnected, Record, Step
 from ledger.kernel.encoding import Value
 from ledger.kernel.instant import Instant, earliest
 from ledger.kernel.rejection import Rejected
@@ -202,14 +202,14 @@ class Machine:
         local = now if self.clock is TRUE_CLOCK else self.clock.local(now)
         handle_message = host.handle_message
         others = messages = 0
-        quiet = link is None
+        quiet, sampled = link is None, False
         for item in inbox:
             if item.__class__ is SimulatedFrame:
                 if link is not None and not self._fresh(item, link, now, turn):
                     continue
                 packets = item.packets
                 if item.sample:
-                    quiet = False
+                    sampled = True
                     packets = self._decoded(item, turn)
                 if self.metered:
                     self.meter.charge_frame(item.size, packets)
@@ -219,7 +219,8 @@ class Machine:
                     step = handle_message(item.sender, path, message, local)
                     if step is not NOTHING:
                         quiet = False
-                        self._absorb(step, local, turn)
+                        if step is not SILENT:
+                            self._absorb(step, local, turn)
                 continue
             others += 1
             if item is not WAKE and item.incarnation in (None, self.incarnation):
@@ -230,7 +231,8 @@ class Machine:
                 self.event = item.input
                 self._absorb(host.handle_input(item.input, local), local, turn)
         if self.timed:
-            due = host.deadline
+            due = self.due if quiet else host.deadline
+            assert not sampled or due == host.deadline, "a deadline has changed, and it is said that nothing has"
             if due is not None and due <= local:
                 quiet = False
                 counters.timers += 1
@@ -241,7 +243,7 @@ class Machine:
         counters.delivered += len(inbox) - others
         counters.messages += messages
         counters.turns += 1
-        if quiet or not (turn.packets or turn.outputs or turn.records or turn.faults):
+        if not (turn.faults or (not quiet and (turn.packets or turn.outputs or turn.records))):
             return None
         self._blank = Turn()
         return turn

@@ -68,7 +68,7 @@ def run(
                 arriving.append((node, envelope))
                 if node in envelope.recipients:
                     own = handlers[node](node, envelope.path, envelope.message, now)
-                    if own is not NOTHING:
+                    if own != NOTHING:
                         steps.append(own)
 
     for me, node in nodes.items():
@@ -83,7 +83,7 @@ def run(
                 if recipient != sender:
                     count += 1
                     step = handlers[recipient](sender, path, message, now)
-                    if step is not NOTHING:
+                    if step != NOTHING:
                         take(recipient, step)
     return count
 

@@ -72,7 +72,7 @@ class Succession(Automaton[Any, Any, Any]):
         if instance is None:
             return NOTHING
         step = instance.handle_message(sender, path, message, now)
-        if step is NOTHING or not step.outputs:
+        if step == NOTHING or not step.outputs:
             return step
         return self._conclude(step, number, now)
 

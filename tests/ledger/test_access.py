@@ -59,7 +59,7 @@ def test_a_client_subscribes_at_once_and_again_until_it_is_answered():
     assert one.deadline == 5 + access.RETRY
     assert sent(one.handle_timer(5 + access.RETRY)) == to_server(Subscribe(5 + access.RETRY, CHAINS[:1]))
     late = one.handle_message(SERVER, PATH, LedgerUpdates(5, 0, (synced(),)), 6 + access.RETRY)
-    assert late is NOTHING, "an answer to a session that was given up"
+    assert late == NOTHING, "an answer to a session that was given up"
     step = one.handle_message(SERVER, PATH, LedgerUpdates(5 + access.RETRY, 0, (synced(),)), 6 + access.RETRY)
     assert step.outputs == [synced()]
     assert one.deadline == 6 + access.RETRY + access.KEEP_ALIVE
@@ -103,8 +103,8 @@ def test_a_server_that_falls_silent_is_left_and_what_it_still_says_is_of_no_inte
     begun = 60 * SECOND + 1
     end = ((SERVER,), PATH, Subscribe(60 * SECOND, ()))
     assert asked[-2:] == [end, ((other,), PATH, Subscribe(begun, CHAINS[:1]))]
-    assert one.handle_message(SERVER, PATH, LedgerUpdates(0, 2, (synced(),)), begun) is NOTHING
-    assert one.handle_message(SERVER, PATH, Alive(0, 9), begun) is NOTHING
+    assert one.handle_message(SERVER, PATH, LedgerUpdates(0, 2, (synced(),)), begun) == NOTHING
+    assert one.handle_message(SERVER, PATH, Alive(0, 9), begun) == NOTHING
     step = one.handle_message(other, PATH, LedgerUpdates(begun, 0, (synced(),)), begun)
     assert (step.outputs, sent(step)) == ([synced()], [((other,), PATH, Publish(transaction))])
 
@@ -125,14 +125,14 @@ def subscribed(now=0) -> LedgerClient:
 
 def test_a_gap_in_the_updates_begins_a_new_session():
     one = subscribed()
-    assert one.handle_message(SERVER, PATH, LedgerUpdates(0, 0, (synced(),)), 7) is NOTHING
+    assert one.handle_message(SERVER, PATH, LedgerUpdates(0, 0, (synced(),)), 7) == NOTHING
     assert sent(one.handle_message(SERVER, PATH, LedgerUpdates(0, 2, ()), 7)) == to_server(Subscribe(7, CHAINS[:1]))
 
 
 def test_a_lost_last_update_is_noticed_by_the_sign_of_life():
     one = subscribed()
     assert sent(one.handle_timer(access.KEEP_ALIVE)) == to_server(KeepAlive(0))
-    assert one.handle_message(SERVER, PATH, Alive(0, 1), access.KEEP_ALIVE) is NOTHING
+    assert one.handle_message(SERVER, PATH, Alive(0, 1), access.KEEP_ALIVE) == NOTHING
     for number in (2, None):
         one = subscribed()
         step = one.handle_message(SERVER, PATH, Alive(0, number), 9)

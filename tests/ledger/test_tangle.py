@@ -267,7 +267,7 @@ def test_a_snapshot_after_blocks_is_a_fault_and_takes_nothing_away():
     tangle = network.hosts["t0"].tangle
     (envelope,) = tangle.handle_timer(0).messages
     first = SyncPart(envelope.message.question, 0, False, None, ())
-    assert tangle.handle_message("t1", ("tangle",), first, 0) is NOTHING
+    assert tangle.handle_message("t1", ("tangle",), first, 0) == NOTHING
     dag, ledger = tangle.dag, tangle.ledger
     snapshot, _ = take_snapshot(dag, ledger, tangle.finality)
     second = SyncPart(envelope.message.question, 1, True, snapshot, ())

@@ -110,7 +110,7 @@ def test_a_home_waits_for_its_chains_first_state():
     homes = Neighbourhood()
     prosumer = homes.homes["a"]
     assert prosumer.deadline is None
-    assert prosumer.handle_timer(homes.solo.now) is NOTHING
+    assert prosumer.handle_timer(homes.solo.now) == NOTHING
     assert prosumer.status == "waits for the first state of its chain"
     homes.tell()
     assert prosumer.deadline == homes.bench.market.opening_at(0) + SECOND
@@ -163,7 +163,7 @@ def test_a_home_whose_clock_is_behind_learns_nothing_from_the_last_round():
     homes.solo.advance_to(gate)
     assert homes.bench.view("mg", "round", 0, 5) is not None
     advanced = StateAdvanced(StateView(chain.state, "auction"), gate, next_nonce(chain.state, "a"))
-    assert homes.homes["a"].handle_input(advanced, gate - 1) is NOTHING
+    assert homes.homes["a"].handle_input(advanced, gate - 1) == NOTHING
 
 
 def test_a_home_takes_part_as_long_as_there_are_intervals_and_readings():
@@ -173,7 +173,7 @@ def test_a_home_takes_part_as_long_as_there_are_intervals_and_readings():
         assert {output.interval for output in homes.submitted} == {0, 1}
         assert homes.homes["a"].deadline is None
         homes.tell()
-        assert homes.homes["a"].handle_timer(homes.bench.market.metering_at(9)) is NOTHING
+        assert homes.homes["a"].handle_timer(homes.bench.market.metering_at(9)) == NOTHING
 
 
 def test_the_last_round_teaches_nobody_and_agreed_prices_end_the_learning():
@@ -229,7 +229,7 @@ def test_a_new_state_that_has_not_executed_a_request_does_not_forget_it():
     homes.handle(prosumer.handle_timer(start + 15 * SECOND))
     assert [output.again for output in homes.submitted] == [False, True]
     prosumer.handle_input(StateAdvanced(StateView(chain.state, "auction"), start, 1), start + 16 * SECOND)
-    assert prosumer.handle_timer(start + 60 * SECOND) is NOTHING, "executed, whatever became of it"
+    assert prosumer.handle_timer(start + 60 * SECOND) == NOTHING, "executed, whatever became of it"
 
 
 def test_a_restarted_home_goes_on_where_its_chain_is():
@@ -282,7 +282,7 @@ def test_when_lower_nonces_were_lost_what_is_wanted_is_signed_again():
     first = prosumer.handle_timer(now).outputs
     assert [output.request.essence.nonce for output in first] == [7]
     prosumer.handle_input(StateAdvanced(reader, 0, 4), now)
-    assert prosumer.handle_timer(now + 15 * SECOND - 1) is NOTHING
+    assert prosumer.handle_timer(now + 15 * SECOND - 1) == NOTHING
     again = prosumer.handle_timer(now + 15 * SECOND).outputs
     assert [output.request.essence.nonce for output in again] == [4]
     assert again[0].request.essence.call == first[0].request.essence.call
@@ -307,7 +307,7 @@ def test_what_comes_too_late_is_not_signed_again_when_lower_nonces_were_lost():
         assert [output.request.essence.nonce for output in again] == [nonce - 1]
         prosumer._resubmit_after = 1
         prosumer.handle_input(StateAdvanced(reader, 0, nonce - 2), ends - 1)
-        assert prosumer.handle_timer(ends) is NOTHING
+        assert prosumer.handle_timer(ends) == NOTHING
         assert prosumer.status == f"nonce {nonce - 2}, 0 requests under way, bids for intervals []"
 
 

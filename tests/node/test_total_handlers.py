@@ -93,7 +93,7 @@ def live(life: Life, rng: Random, density: float) -> int:
         told += name == "handle_message"
         if name != "handle_message" or rng.random() > density / 8:
             step = getattr(host, name)(*arguments)
-            assert step is NOTHING or step.messages is not None
+            assert step == NOTHING or step.messages is not None
         if host.deadline is not None and host.deadline <= now:
             host.handle_timer(now)
     return answers
@@ -105,7 +105,7 @@ def handle(host: Automaton[Any, Any, Any], me: NodeId, sender: NodeId, path: Pat
     for envelope in step.messages:
         if me in envelope.recipients:
             handle(host, me, me, envelope.path, envelope.message, now)
-    return step is not NOTHING
+    return step != NOTHING
 
 
 @pytest.mark.parametrize("node", [HOUSEHOLD, LEDGER_HOST])

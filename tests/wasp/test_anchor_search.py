@@ -48,7 +48,7 @@ def test_an_unknown_base_is_asked_for_until_it_comes():
     [question] = one.handle_input(SeekAnchors((WANTED,)), 0).messages
     assert question.message == AnchorQuery(WANTED)
     assert (len(question.recipients), ME in question.recipients) == (2, False)
-    assert one.handle_input(SeekAnchors((WANTED,)), 0) is NOTHING
+    assert one.handle_input(SeekAnchors((WANTED,)), 0) == NOTHING
     assert one.deadline == 500 * MILLISECOND
     assert one.handle_timer(one.deadline).messages
     assert one.deadline == 1500 * MILLISECOND
@@ -56,7 +56,7 @@ def test_an_unknown_base_is_asked_for_until_it_comes():
     assert one.handle_message(PEER, PATH, answer, 0) == Step(outputs=(AnchorFound(signed()),))
     one.handle_input(SeekAnchors(()), 0)
     assert one.deadline is None
-    assert one.handle_message(PEER, PATH, answer, 0) is NOTHING
+    assert one.handle_message(PEER, PATH, answer, 0) == NOTHING
 
 
 def test_an_answer_that_too_few_members_signed_is_a_fault():
@@ -69,11 +69,11 @@ def test_an_answer_that_too_few_members_signed_is_a_fault():
 
 def test_who_knows_the_anchor_answers_with_its_transaction():
     one = search()
-    assert one.handle_message(PEER, PATH, AnchorQuery(WANTED), 0) is NOTHING
+    assert one.handle_message(PEER, PATH, AnchorQuery(WANTED), 0) == NOTHING
     one.anchors.sign(anchor_made_by(signed(), CHAIN))
     answer = Envelope((PEER,), PATH, AnchorAnswer(signed()))
     assert one.handle_message(PEER, PATH, AnchorQuery(WANTED), 0) == Step(messages=(answer,))
-    assert one.handle_message(PEER, PATH, AnchorQuery(GENESIS.id), 0) is NOTHING
+    assert one.handle_message(PEER, PATH, AnchorQuery(GENESIS.id), 0) == NOTHING
     assert [fault.kind for fault in one.handle_message(NodeId("x"), PATH, AnchorQuery(WANTED), 0).faults] == [
         "not_a_member"
     ]

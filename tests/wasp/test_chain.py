@@ -665,14 +665,14 @@ def test_messages_for_closed_and_far_future_indices_are_ignored_and_near_future_
     network = booted()
     chain = network.chains["m0"]
     path = (CHAIN, 99, "entropy")
-    assert chain.handle_message("m1", path, NextIndexVote(1, "done"), network.now) is NOTHING
-    assert chain.handle_message("m1", (CHAIN, 0, "entropy"), NextIndexVote(1, "done"), network.now) is NOTHING
+    assert chain.handle_message("m1", path, NextIndexVote(1, "done"), network.now) == NOTHING
+    assert chain.handle_message("m1", (CHAIN, 0, "entropy"), NextIndexVote(1, "done"), network.now) == NOTHING
     path = (CHAIN, chain.log.used + 1, "entropy")
     for _ in range(chain.instances.held_max):
-        assert chain.handle_message("m1", path, NextIndexVote(1, "done"), network.now) is NOTHING
+        assert chain.handle_message("m1", path, NextIndexVote(1, "done"), network.now) == NOTHING
     [fault] = chain.handle_message("m1", path, NextIndexVote(1, "done"), network.now).faults
     assert fault == Fault("m1", "too_many_messages", path, "for log indices that are not open")
-    assert chain.handle_message("m2", path, NextIndexVote(1, "done"), network.now) is NOTHING
+    assert chain.handle_message("m2", path, NextIndexVote(1, "done"), network.now) == NOTHING
 
 
 def test_a_message_ahead_of_its_index_waits_for_it():

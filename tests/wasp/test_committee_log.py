@@ -83,7 +83,7 @@ def test_n_minus_f_votes_of_any_cause_open_an_index_and_fewer_do_not(n, cause):
 def test_f_plus_1_higher_votes_are_joined_and_f_are_not(n):
     log = log_of(n)
     for member in range(1, 1 + log.committee.f):
-        assert hear(log, member, 3, "done") is NOTHING
+        assert hear(log, member, 3, "done") == NOTHING
     assert hear(log, log.committee.f + 1, 3, "done") == Step([], [cast(log, 3, "joined")], [])
 
 
@@ -100,8 +100,8 @@ def test_a_vote_supports_lower_indices_too():
 def test_an_older_or_repeated_vote_changes_nothing():
     log = log_of()
     hear(log, 1, 5, "done")
-    assert hear(log, 1, 5, "done") is NOTHING
-    assert hear(log, 1, 4, "joined") is NOTHING
+    assert hear(log, 1, 5, "done") == NOTHING
+    assert hear(log, 1, 4, "joined") == NOTHING
 
 
 def test_a_weak_vote_for_a_higher_index_does_not_take_back_an_urgent_one():
@@ -124,8 +124,8 @@ def test_a_restarted_member_does_not_take_part_in_its_last_durable_index():
 def test_an_ended_index_is_voted_done_once_and_a_late_end_is_no_news():
     log = opened()
     assert log.handle_input(IndexEnded(1), 5) == Step(messages=[cast(log, 2, "done")])
-    assert log.handle_input(IndexEnded(1), 6) is NOTHING
-    assert log.handle_input(IndexEnded(0), 6) is NOTHING
+    assert log.handle_input(IndexEnded(1), 6) == NOTHING
+    assert log.handle_input(IndexEnded(0), 6) == NOTHING
 
 
 def test_an_instance_that_waits_for_work_has_no_timer():
@@ -136,7 +136,7 @@ def test_a_proposed_index_that_does_not_end_in_time_is_recovered_from_and_again(
     log = opened()
     log.handle_input(IndexProposed(1), 0)
     assert log.deadline == 10 * SECOND
-    assert log.handle_timer(10 * SECOND - 1) is NOTHING
+    assert log.handle_timer(10 * SECOND - 1) == NOTHING
     assert log.handle_timer(10 * SECOND) == Step(messages=[cast(log, 2, "recover")])
     assert log.deadline == 30 * SECOND
     assert log.handle_timer(30 * SECOND) == Step(messages=[cast(log, 2, "recover")])
@@ -178,8 +178,8 @@ def test_on_reconnection_the_latest_vote_is_sent_to_that_peer():
     log = opened()
     latest = Envelope((NodeId("m2"),), PATH, NextIndexVote(1, "started"))
     assert log.handle_input(PeerReconnected(NodeId("m2")), 5) == Step(messages=(latest,))
-    assert log.handle_input(PeerReconnected(NodeId("stranger")), 5) is NOTHING
-    assert log_of().handle_input(PeerReconnected(NodeId("m2")), 5) is NOTHING
+    assert log.handle_input(PeerReconnected(NodeId("stranger")), 5) == NOTHING
+    assert log_of().handle_input(PeerReconnected(NodeId("m2")), 5) == NOTHING
 
 
 def test_a_recovery_for_an_index_that_is_open_here_is_answered_with_the_own_vote():
@@ -192,7 +192,7 @@ def test_a_recovery_for_an_index_that_is_open_here_is_answered_with_the_own_vote
 def test_two_members_that_recover_the_same_index_do_not_answer_each_other_for_ever():
     log = log_of(7)
     log.handle_timer(0)
-    assert hear(log, 1, 1, "recover") is NOTHING
+    assert hear(log, 1, 1, "recover") == NOTHING
 
 
 def test_who_is_no_member_has_no_vote():

@@ -103,7 +103,7 @@ def test_a_submitted_request_is_kept_and_shared_with_the_committee():
     )
     assert proposable(mempool) == ids(request)
     assert submit(mempool, request) == Step(outputs=(pooled(request),))
-    assert share(mempool, request) is NOTHING
+    assert share(mempool, request) == NOTHING
 
 
 def test_a_shared_request_is_kept_and_not_shared_again():
@@ -132,7 +132,7 @@ def test_a_member_is_blamed_for_what_it_could_have_found_itself_and_only_for_tha
     [fault] = share(mempool, forged).faults
     assert fault == Fault(PEER, "bad_signature", PATH, "the sender did not sign the request")
     assert [fault.kind for fault in share(mempool, request_of(1, 0, chain="mg2")).faults] == ["wrong_chain"]
-    assert share(mempool, request_of(0, 1)) is NOTHING
+    assert share(mempool, request_of(0, 1)) == NOTHING
     stranger = mempool.handle_message(NodeId("stranger"), PATH, SharedRequest(request_of(1, 0)), 0)
     assert [fault.kind for fault in stranger.faults] == ["not_a_member"]
 
@@ -211,7 +211,7 @@ def test_an_empty_pool_shares_nothing_and_has_no_deadline():
     mempool, request = mempool_of(), request_of(0, 0)
     submit(mempool, request)
     mempool.handle_input(ActiveStateMoved(FakeState((1, 0, 0)), (request,)), 1)
-    assert mempool.handle_timer(5 * SECOND) is NOTHING
+    assert mempool.handle_timer(5 * SECOND) == NOTHING
     assert mempool.deadline is None
 
 
@@ -237,7 +237,7 @@ def test_an_undone_request_does_not_take_the_place_of_one_that_waits():
     mempool = mempool_of()
     waiting, undone = request_of(0, 0, 1), request_of(0, 0, 2)
     submit(mempool, waiting)
-    assert mempool.handle_input(ActiveStateMoved(FakeState(), (), (undone,)), 0) is NOTHING
+    assert mempool.handle_input(ActiveStateMoved(FakeState(), (), (undone,)), 0) == NOTHING
     assert proposable(mempool) == ids(waiting)
 
 
@@ -245,7 +245,7 @@ def test_an_undone_request_with_a_forged_signature_does_not_come_back():
     """Chain blocks that were fetched commit to requests without their signatures."""
     mempool = mempool_of(FakeState((1, 0, 0)))
     forged = msgspec.structs.replace(request_of(0, 0), signature=bytes(64))
-    assert mempool.handle_input(ActiveStateMoved(FakeState(), (), (forged,)), 0) is NOTHING
+    assert mempool.handle_input(ActiveStateMoved(FakeState(), (), (forged,)), 0) == NOTHING
     assert len(mempool.pool) == 0
 
 
@@ -323,7 +323,7 @@ def test_forgotten_requests_are_no_longer_asked_for():
     mempool = mempool_of()
     find(mempool, request_of(1, 0))
     mempool.handle_input(ForgetRequests(7), 0)
-    assert mempool.handle_timer(mempool.search.deadline) is NOTHING
+    assert mempool.handle_timer(mempool.search.deadline) == NOTHING
     assert mempool.deadline is None
 
 
@@ -351,7 +351,7 @@ def test_a_question_is_answered_with_what_is_here_as_much_as_fits():
     question = RequestQuery((digest("unknown"), *ids(*requests)))
     [answer] = mempool.handle_message(PEER, PATH, question, 0).messages
     assert answer == Envelope((PEER,), PATH, RequestAnswer(tuple(requests[:fit])))
-    assert mempool.handle_message(PEER, PATH, RequestQuery((digest("unknown"),)), 0) is NOTHING
+    assert mempool.handle_message(PEER, PATH, RequestQuery((digest("unknown"),)), 0) == NOTHING
 
 
 class PoolMachine(RuleBasedStateMachine):

@@ -36,17 +36,17 @@ def test_the_rank_turns_with_the_state_index():
 def test_the_first_publishes_at_once_and_again_when_it_is_not_accepted_in_time():
     publisher = Publisher(1, 4, TIMES)
     assert publisher.follow([anchor(1)], 5) == published(anchor(1))
-    assert publisher.follow([anchor(1)], 6) is NOTHING
-    assert publisher.handle_timer(5 + 20 * SECOND - 1) is NOTHING
+    assert publisher.follow([anchor(1)], 6) == NOTHING
+    assert publisher.handle_timer(5 + 20 * SECOND - 1) == NOTHING
     assert publisher.handle_timer(5 + 20 * SECOND) == published(anchor(1))
 
 
 def test_a_later_rank_waits_its_turn_and_is_silent_when_the_transaction_is_seen():
     publisher = Publisher(3, 4, TIMES)
     publisher.follow([anchor(1)], 0)
-    assert publisher.handle_timer(4 * SECOND - 1) is NOTHING
+    assert publisher.handle_timer(4 * SECOND - 1) == NOTHING
     publisher.handle_seen(anchor(1).id.transaction, 1 * SECOND)
-    assert publisher.handle_timer(4 * SECOND) is NOTHING
+    assert publisher.handle_timer(4 * SECOND) == NOTHING
     assert publisher.deadline == (1 + 20 + 4) * SECOND
     assert publisher.handle_timer(25 * SECOND) == published(anchor(1))
 

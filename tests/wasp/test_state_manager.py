@@ -72,7 +72,7 @@ def test_an_executed_block_is_held_and_a_record_once():
     states = manager()
     [(block, state)] = grown(1)
     assert states.hold(block, state) == Step(records=(Record(PATH, block),))
-    assert states.hold(block, state) is NOTHING
+    assert states.hold(block, state) == NOTHING
     assert (states.block(block.digest), states.state(block.digest)) == (block, state)
 
 
@@ -103,9 +103,9 @@ def test_a_partial_answer_is_followed_by_a_question_for_the_rest():
 def test_held_blocks_are_not_sought_and_a_repeated_wish_asks_nobody():
     line = grown(2)
     states = holding(line[:1])
-    assert seek(states, line[0][0]) is NOTHING
+    assert seek(states, line[0][0]) == NOTHING
     assert seek(states, line[1][0]).messages
-    assert seek(states, line[1][0]) is NOTHING
+    assert seek(states, line[1][0]) == NOTHING
     seek(states)
     assert (states.deadline, answer(states, line[1][0])) == (None, NOTHING)
 
@@ -116,7 +116,7 @@ def test_without_an_answer_others_are_asked_at_doubling_intervals():
     instants, asked = [], set()
     for _ in range(9):
         instants.append(states.deadline)
-        assert states.handle_timer(states.deadline - 1) is NOTHING
+        assert states.handle_timer(states.deadline - 1) == NOTHING
         [question] = states.handle_timer(states.deadline).messages
         asked |= set(question.recipients)
     waits = [after - before for before, after in zip([0, *instants[:-1]], instants, strict=True)]
@@ -134,7 +134,7 @@ def test_a_chain_of_blocks_that_does_not_hang_together_is_a_fault():
 
 def test_an_answer_that_nobody_asked_for_is_ignored_and_a_strangers_is_a_fault():
     states = manager()
-    assert answer(states, grown(1)[0][0]) is NOTHING
+    assert answer(states, grown(1)[0][0]) == NOTHING
     assert [fault.kind for fault in answer(states, grown(1)[0][0], sender=NodeId("x")).faults] == ["not_a_member"]
 
 
@@ -156,8 +156,8 @@ def test_an_answer_holds_what_the_asker_lacks_newest_first():
     [envelope] = states.handle_message(PEER, PATH, question, 0).messages
     blocks = tuple(line[place][0] for place in (4, 3, 2))
     assert envelope == Envelope((PEER,), PATH, ChainBlockAnswer(blocks))
-    assert states.handle_message(PEER, PATH, ChainBlockQuery(GENESIS.digest, 0), 0) is NOTHING
-    assert states.handle_message(PEER, PATH, ChainBlockQuery(digest("unknown"), 0), 0) is NOTHING
+    assert states.handle_message(PEER, PATH, ChainBlockQuery(GENESIS.digest, 0), 0) == NOTHING
+    assert states.handle_message(PEER, PATH, ChainBlockQuery(digest("unknown"), 0), 0) == NOTHING
 
 
 def test_an_answer_is_bounded_in_blocks_and_in_bytes():

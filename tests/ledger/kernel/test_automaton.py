@@ -33,14 +33,14 @@ def step_with(number: int) -> Step[str]:
 
 
 def test_an_empty_builder_builds_the_shared_nothing():
-    assert StepBuilder[str]().build() is NOTHING
+    assert StepBuilder[str]().build() == NOTHING
     assert Step((), (), (), ()) == NOTHING
 
 
 def test_adding_nothing_changes_nothing_and_returns_no_outputs():
     builder = StepBuilder[str]()
     assert builder.add(NOTHING) == ()
-    assert builder.build() is NOTHING
+    assert builder.build() == NOTHING
 
 
 def test_records_messages_and_faults_of_children_are_kept_in_order_and_outputs_are_handed_back():
@@ -63,7 +63,7 @@ def test_each_of_the_four_alone_makes_a_step():
         builder = StepBuilder[str]()
         getattr(builder, field).extend(getattr(whole, field))
         built = builder.build()
-        assert built is not NOTHING
+        assert built != NOTHING
         empty = {name: [] for name in ("records", "messages", "outputs", "faults")}
         assert built == Step(**(empty | {field: getattr(whole, field)}))
 
@@ -86,4 +86,4 @@ class SampleEcho(Automaton[str, SamplePing, str]):
 def test_an_automaton_without_timers_has_no_deadline_and_does_nothing_on_a_timer():
     echo = SampleEcho()
     assert echo.deadline is None
-    assert echo.handle_timer(5) is NOTHING
+    assert echo.handle_timer(5) == NOTHING

@@ -54,7 +54,7 @@ def test_the_first_shard_is_echoed_once():
     broadcast = member(3)
     expected: Step[Any] = Step(messages=multicast(echo(VALS[3])), outputs=(PayloadProposed(),))
     assert tell(broadcast, MEMBERS[0], VALS[3]) == expected
-    assert tell(broadcast, MEMBERS[0], VALS[3]) is NOTHING
+    assert tell(broadcast, MEMBERS[0], VALS[3]) == NOTHING
     assert kinds(tell(broadcast, MEMBERS[0], OTHERS[3])) == ["equivocation"]
 
 
@@ -72,7 +72,7 @@ def test_n_minus_f_echoes_make_ready_and_further_ones_nothing():
 def test_some_readies_are_joined_and_a_correct_majority_delivers_with_the_shards_that_are_there():
     broadcast = member()
     for sender, val in zip(MEMBERS[4:], VALS[4:], strict=True):
-        assert tell(broadcast, sender, echo(val)) is NOTHING
+        assert tell(broadcast, sender, echo(val)) == NOTHING
     steps = [tell(broadcast, sender, RootReady(ROOT)) for sender in MEMBERS]
     assert [list(step.messages) for step in steps] == [[], [], [*multicast(RootReady(ROOT))], [], [], [], []]
     assert [list(step.outputs) for step in steps] == [[], [], [], [], [PayloadDelivered(b"payload")], [], []]
@@ -84,17 +84,17 @@ def test_after_delivery_shards_are_not_kept_and_a_second_echo_is_still_known():
         tell(broadcast, sender, echo(val))
         tell(broadcast, sender, RootReady(ROOT))
     assert "delivered True" in broadcast.status
-    assert tell(broadcast, MEMBERS[0], echo(VALS[0])) is NOTHING
+    assert tell(broadcast, MEMBERS[0], echo(VALS[0])) == NOTHING
     assert kinds(tell(broadcast, MEMBERS[0], echo(OTHERS[0]))) == ["equivocation"]
-    assert tell(broadcast, MEMBERS[6], echo(VALS[6])) is NOTHING
-    assert tell(broadcast, MEMBERS[6], RootReady(ROOT)) is NOTHING
+    assert tell(broadcast, MEMBERS[6], echo(VALS[6])) == NOTHING
+    assert tell(broadcast, MEMBERS[6], RootReady(ROOT)) == NOTHING
 
 
 def test_votes_for_other_roots_are_counted_apart():
     broadcast = member()
     for place, me in enumerate(MEMBERS):
         vals = (VALS, OTHERS)[place % 2]
-        assert tell(broadcast, me, echo(vals[place])) is NOTHING
+        assert tell(broadcast, me, echo(vals[place])) == NOTHING
         assert list(tell(broadcast, me, RootReady(vals[0].root)).outputs) == []
 
 
@@ -114,7 +114,7 @@ def test_votes_for_other_roots_are_counted_apart():
 def test_an_echo_counts_only_with_the_branch_of_its_sender(wrong: ShardEcho):
     broadcast = member()
     assert kinds(tell(broadcast, MEMBERS[1], wrong)) == ["wrong_branch"]
-    assert tell(broadcast, MEMBERS[1], echo(VALS[1])) is NOTHING, "the first that is right counts"
+    assert tell(broadcast, MEMBERS[1], echo(VALS[1])) == NOTHING, "the first that is right counts"
     assert "echoes 1/5" in broadcast.status
 
 
@@ -127,8 +127,8 @@ def test_an_oversized_shard_is_a_fault_and_not_counted():
 @pytest.mark.parametrize("messages", [(echo(VALS[1]), echo(OTHERS[1])), (RootReady(ROOT), RootReady(OTHERS[0].root))])
 def test_a_repeated_message_is_no_fault_but_a_second_root_is(messages: tuple[Any, Any]):
     broadcast = member()
-    assert tell(broadcast, MEMBERS[1], messages[0]) is NOTHING
-    assert tell(broadcast, MEMBERS[1], messages[0]) is NOTHING
+    assert tell(broadcast, MEMBERS[1], messages[0]) == NOTHING
+    assert tell(broadcast, MEMBERS[1], messages[0]) == NOTHING
     assert kinds(tell(broadcast, MEMBERS[1], messages[1])) == ["equivocation"]
 
 

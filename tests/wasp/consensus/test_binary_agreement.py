@@ -155,7 +155,7 @@ def test_a_repeated_message_changes_nothing(message: Any):
     member = Member()
     member.give(VoteGiven(True))
     member.tell(message, M1)
-    assert member.agreement.handle_message(M1, PATH, message, 0) is NOTHING
+    assert member.agreement.handle_message(M1, PATH, message, 0) == NOTHING
 
 
 def test_two_auxiliary_votes_or_two_first_decisions_are_equivocation_two_votes_are_not():

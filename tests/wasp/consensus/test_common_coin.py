@@ -29,14 +29,14 @@ def test_wasps_schedule_has_a_real_coin_in_every_fifth_round():
 
 def test_shares_that_came_before_the_name_was_known_count():
     early = coin(M0)
-    assert early.handle_message(M1, (), share_of(M1), 0) is NOTHING
-    assert early.handle_message(M2, (), share_of(M2), 0) is NOTHING
+    assert early.handle_message(M1, (), share_of(M1), 0) == NOTHING
+    assert early.handle_message(M2, (), share_of(M2), 0) == NOTHING
     [tossed] = early.handle_input(ReleaseShare(), 0).outputs
     late = coin(M3)
     late.handle_input(ReleaseShare(), 0)
-    assert late.handle_message(M3, (), share_of(M3), 0) is NOTHING
+    assert late.handle_message(M3, (), share_of(M3), 0) == NOTHING
     assert late.handle_message(M0, (), share_of(M0), 0).outputs == (tossed,)
-    assert late.handle_message(M1, (), share_of(M1), 0) is NOTHING
+    assert late.handle_message(M1, (), share_of(M1), 0) == NOTHING
 
 
 def test_a_bad_share_is_a_fault_whenever_it_came():
@@ -46,13 +46,13 @@ def test_a_bad_share_is_a_fault_whenever_it_came():
     asked.handle_input(ReleaseShare(), 0)
     assert asked.handle_message(M1, path, bad, 0).faults == (Fault(M1, "bad_share", path),)
     waiting = coin(M0)
-    assert waiting.handle_message(M1, path, bad, 0) is NOTHING
+    assert waiting.handle_message(M1, path, bad, 0) == NOTHING
     assert waiting.handle_input(ReleaseShare(), 0).faults == [Fault(M1, "bad_share", path)]
 
 
 def test_a_share_under_anothers_name_a_second_share_and_another_message_are_faults():
     asked = coin(M0)
-    assert asked.handle_message(M1, (), share_of(M1), 0) is NOTHING
+    assert asked.handle_message(M1, (), share_of(M1), 0) == NOTHING
     assert [fault.kind for fault in asked.handle_message(M1, (), CoinShare(b"2"), 0).faults] == ["equivocation"]
     asked.handle_input(ReleaseShare(), 0)
     assert [fault.kind for fault in asked.handle_message(M2, (), share_of(M3), 0).faults] == ["bad_share"]

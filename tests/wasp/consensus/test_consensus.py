@@ -163,7 +163,7 @@ def test_a_successor_that_only_one_member_was_told_of_reaches_all():
     for me in MEMBERS:
         take_part(network, me, propose(requests=0))
     step = network.nodes[M0].handle_message(M3, ANCHOR_PATH, SignedAnchor(successor()), 0)
-    assert step is NOTHING, "one that comes before the batch is decided waits"
+    assert step == NOTHING, "one that comes before the batch is decided waits"
     network.run()
     assert ends(network) == [[AnchorSigned(1, successor())]] * 3
 
@@ -200,7 +200,7 @@ def test_a_bad_successor_is_a_fault_and_ends_nothing():
 
 def test_two_early_successors_of_one_member_are_equivocation():
     instance = DEALT.consensus(M0)
-    assert instance.handle_message(M1, ANCHOR_PATH, SignedAnchor(successor()), 0) is NOTHING
+    assert instance.handle_message(M1, ANCHOR_PATH, SignedAnchor(successor()), 0) == NOTHING
     step = instance.handle_message(M1, ANCHOR_PATH, SignedAnchor(successor("other")), 0)
     assert [fault.kind for fault in step.faults] == ["equivocation"]
 
@@ -241,9 +241,9 @@ def test_answers_that_come_after_the_end_change_nothing():
     for me in MEMBERS:
         network.give(me, SuccessorKnown(successor()))
     batch = network.outputs_of(M0, BatchDecided)[0].batch
-    assert network.nodes[M0].handle_input(BatchExecuted(essence_of(batch, digest("entropy"))), 0) is NOTHING
-    assert network.nodes[M0].handle_input(BatchExecuted(None), 0) is NOTHING
-    assert network.nodes[M0].handle_input(SuccessorKnown(successor()), 0) is NOTHING
+    assert network.nodes[M0].handle_input(BatchExecuted(essence_of(batch, digest("entropy"))), 0) == NOTHING
+    assert network.nodes[M0].handle_input(BatchExecuted(None), 0) == NOTHING
+    assert network.nodes[M0].handle_input(SuccessorKnown(successor()), 0) == NOTHING
     network.run()
     assert ends(network) == [[AnchorSigned(1, successor())]] * 4
 

@@ -87,7 +87,7 @@ def test_shares_that_come_before_the_own_subset_is_decided_wait(seed: int):
     network.run(until=lambda: all(network.outputs_of(me, ProposalsDecided) for me in (M0, M1, M2)))
     shares = [item for item in network.pending if item.recipient == M3 and isinstance(item.message, DecryptionShares)]
     for item in shares:
-        assert network.nodes[M3].handle_message(item.sender, item.path, item.message, 0) is NOTHING
+        assert network.nodes[M3].handle_message(item.sender, item.path, item.message, 0) == NOTHING
         network.pending.remove(item)
     network.run()
     assert {len(outputs) for outputs in decided(network)} == {1}
@@ -133,7 +133,7 @@ def test_shares_that_are_wrong_are_faults_once_it_is_known_of_what():
     wrong = DecryptionShares(good.shares[:-1])
     assert [fault.kind for fault in member.handle_message(M1, SHARES, wrong, 0).faults] == ["bad_share"]
     assert [fault.kind for fault in member.handle_message(M1, SHARES, good, 0).faults] == ["equivocation"]
-    assert member.handle_message(M1, SHARES, wrong, 0) is NOTHING
+    assert member.handle_message(M1, SHARES, wrong, 0) == NOTHING
     flipped = DecryptionShares((bytes(96), *good.shares[1:]))
     step = member.handle_message(M2, SHARES, flipped, 0)
     assert [(fault.accused, fault.kind) for fault in step.faults] == [(M2, "bad_share")]

@@ -175,7 +175,7 @@ def test_a_coin_that_comes_after_the_end_changes_nothing():
     assert member.outputs == [CoinNeeded(1)]
     member.tell(Term(0, True), M1, M2)
     assert member.outputs == [CoinNeeded(1), BitDecided(True)]
-    assert member.give(CoinLearned(1, True)) is NOTHING
+    assert member.give(CoinLearned(1, True)) == NOTHING
 
 
 def test_rounds_are_bounded():
@@ -199,7 +199,7 @@ def test_a_repeated_message_changes_nothing(message: Any):
     member = Member()
     member.give(VoteGiven(True))
     member.tell(message, M1)
-    assert member.agreement.handle_message(M1, PATH, message, 0) is NOTHING
+    assert member.agreement.handle_message(M1, PATH, message, 0) == NOTHING
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_the_first_proposal_is_echoed_once():
     broadcast = member()
     expected: Step[Any] = Step(messages=multicast(Echo(b"v")), outputs=(PayloadProposed(),))
     assert tell(broadcast, MEMBERS[0], Initial(b"v")) == expected
-    assert tell(broadcast, MEMBERS[0], Initial(b"v")) is NOTHING
+    assert tell(broadcast, MEMBERS[0], Initial(b"v")) == NOTHING
 
 
 def test_a_quorum_of_echoes_makes_ready_and_further_ones_nothing():
@@ -72,7 +72,7 @@ def test_votes_for_other_payloads_are_counted_apart():
 def test_a_repeated_message_is_no_fault_but_a_second_payload_is(kind: Any):
     broadcast = member()
     assert tell(broadcast, MEMBERS[0], kind(b"v")).faults == ()
-    assert tell(broadcast, MEMBERS[0], kind(b"v")) is NOTHING
+    assert tell(broadcast, MEMBERS[0], kind(b"v")) == NOTHING
     assert [fault.kind for fault in tell(broadcast, MEMBERS[0], kind(b"w")).faults] == ["equivocation"]
 
 

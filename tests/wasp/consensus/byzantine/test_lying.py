@@ -104,7 +104,7 @@ def test_lies_add_up_and_timers_pass_through():
     assert [envelope.recipients for envelope in liar.handle_input(Initial(b"v"), 0).messages] == [(M0,)]
     assert liar.deadline == 5
     assert [envelope.recipients for envelope in liar.handle_timer(5).messages] == [(M0,)]
-    assert liar.handle_message(M1, PATH, Done(0), 0) is NOTHING
+    assert liar.handle_message(M1, PATH, Done(0), 0) == NOTHING
 
 
 def test_a_gossip_speaks_a_bounded_number_of_times_and_the_same_by_the_same_stream():

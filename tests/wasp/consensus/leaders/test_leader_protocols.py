@@ -511,7 +511,7 @@ def test_any_message_bent_out_of_shape_is_survived(protocol: type[LeaderProtocol
             step = network.nodes[recipient].handle_message(
                 sender, (*dealt.membership(sender).path, protocol.name), bent, 0
             )
-            assert step is NOTHING or step is not None
+            assert step == NOTHING or step is not None
 
 
 def _bent(rng: Any, message: Any, heard: list[Any]) -> Any:

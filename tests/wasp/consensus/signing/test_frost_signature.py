@@ -123,19 +123,19 @@ def test_shares_of_all_signers_make_the_signature_whether_early_or_late():
     committee = Members()
     shares = {member: committee.share_of(member) for member in (1, 2, 3, 4)}
     late = committee.node(0)
-    assert committee.tell(0, 1, shares[1]) is NOTHING
-    assert committee.tell(0, 2, shares[2]) is NOTHING
+    assert committee.tell(0, 1, shares[1]) == NOTHING
+    assert committee.tell(0, 2, shares[2]) == NOTHING
     committee.sign(0)
     assert late.status == "signed by me True, attempt 0, shares 2/4"
-    assert committee.tell(0, 2, shares[2]) is NOTHING
-    assert committee.tell(0, 3, shares[3]) is NOTHING
+    assert committee.tell(0, 2, shares[2]) == NOTHING
+    assert committee.tell(0, 3, shares[3]) == NOTHING
     [signed] = committee.tell(0, 4, shares[4]).outputs
     assert committee.dealt.verifier.verify(committee.group_key, MESSAGE, signed.signature)
     assert (late.status, late.deadline) == ("signed in attempt 0", None)
     early = Members()
     for member in (1, 2, 3, 4):
         committee_share = early.share_of(member)
-        assert early.tell(0, member, committee_share) is NOTHING
+        assert early.tell(0, member, committee_share) == NOTHING
     assert [type(output) for output in early.sign(0).outputs] == [MessageSigned]
 
 
@@ -174,7 +174,7 @@ def test_a_share_of_somebody_who_is_no_signer_is_a_fault_and_spoils_nothing():
 def test_two_first_shares_are_equivocation():
     committee = Members()
     share = committee.share_of(1)
-    assert committee.tell(0, 1, share) is NOTHING
+    assert committee.tell(0, 1, share) == NOTHING
     assert faults(committee.tell(0, 1, spoilt(share))) == [("m1", "equivocation")]
 
 
@@ -230,9 +230,9 @@ def test_a_coordinator_asks_others_in_the_place_of_a_member_whose_answer_is_miss
         committee.tell(2, member, committee.share_of(member))
     session, own = committee.said[NodeId("m2")][-2:]
     assert session == SigningSession(1, 0, committee.offers(0, 2, 3, 4))
-    assert committee.tell(2, 1, committee.share_of(1)) is NOTHING
+    assert committee.tell(2, 1, committee.share_of(1)) == NOTHING
     [third] = messages(committee.tell(3, 2, session))
-    assert committee.tell(2, 3, third) is NOTHING
+    assert committee.tell(2, 3, third) == NOTHING
     [fourth] = messages(committee.tell(4, 2, session))
     offers = ((1, committee.share_of(1).offer), (2, own.offer), (3, third.offer), (4, fourth.offer))
     assert messages(committee.tell(2, 4, fourth)) == [SigningSession(1, 1, offers)]
@@ -253,7 +253,7 @@ def test_a_session_is_answered_once_with_new_nonces_before_the_own_time_is_over(
     assert (answer.attempt, answer.session) == (1, 0)
     assert committee.keys[NodeId("m1")].verify_share(0, MESSAGE, session.commitments, answer.share)
     assert answer.offer != committee.share_of(0).offer
-    assert committee.tell(0, 2, session) is NOTHING
+    assert committee.tell(0, 2, session) == NOTHING
 
 
 def test_nonces_are_not_used_again_for_another_session():
@@ -271,7 +271,7 @@ def test_nonces_are_not_used_again_for_another_session():
 
 def test_a_session_that_leaves_one_out_is_not_answered_by_it():
     committee, _ = asked()
-    assert committee.tell(0, 2, SigningSession(1, 0, committee.offers(1, 2, 3, 4))) is NOTHING
+    assert committee.tell(0, 2, SigningSession(1, 0, committee.offers(1, 2, 3, 4))) == NOTHING
 
 
 def lies(committee: Members, session: SigningSession) -> dict[str, SigningSession]:
@@ -308,7 +308,7 @@ def test_shares_of_a_session_make_the_signature_whatever_comes_first():
     for member in (1, 2, 3):
         [answers[member]] = messages(committee.tell(member, 2, session))
     for member in (1, 3):
-        assert committee.tell(0, member, answers[member]) is NOTHING
+        assert committee.tell(0, member, answers[member]) == NOTHING
     assert [type(message) for message in messages(committee.tell(0, 2, session))] == [SessionShare]
     assert [type(output) for output in committee.tell(0, 2, answers[2]).outputs] == [MessageSigned]
 
@@ -316,10 +316,10 @@ def test_shares_of_a_session_make_the_signature_whatever_comes_first():
 def test_a_session_that_was_over_before_the_digest_was_known_gives_the_signature_too():
     committee = Members()
     session = SigningSession(1, 0, committee.offers(1, 2, 3, 4))
-    assert committee.tell(0, 2, session) is NOTHING
+    assert committee.tell(0, 2, session) == NOTHING
     for member in (1, 2, 3, 4):
         [answer] = messages(committee.tell(member, 2, session))
-        assert committee.tell(0, member, answer) is NOTHING
+        assert committee.tell(0, member, answer) == NOTHING
     assert [type(output) for output in committee.sign(0).outputs] == [MessageSigned]
 
 
@@ -329,7 +329,7 @@ def test_a_share_for_another_list_makes_nobody_a_culprit():
     other = msgspec.structs.replace(session, commitments=committee.offers(1, 2, 3, 4))
     for member, told in ((1, session), (2, session), (3, other)):
         [answer] = messages(committee.tell(member, 2, told))
-        assert committee.tell(0, member, answer) is NOTHING
+        assert committee.tell(0, member, answer) == NOTHING
     assert not any(isinstance(message, NextAttempt) for message in committee.said[NodeId("m0")])
 
 
@@ -345,7 +345,7 @@ def test_a_bad_share_of_a_session_is_told_and_two_shares_are_equivocation():
         [("m2", "bad_share")],
         [NextAttempt(1, committee.said[NodeId("m0")][1].offer)],
     )
-    assert committee.tell(0, 3, answers[3]) is NOTHING, "blamed once"
+    assert committee.tell(0, 3, answers[3]) == NOTHING, "blamed once"
 
 
 def test_f_plus_1_members_in_a_later_attempt_pull_others_along_and_f_do_not():
@@ -362,7 +362,7 @@ def test_announcements_that_come_before_the_digest_pull_too():
     committee = Members()
     offer = committee.share_of(1).offer
     for sender in (1, 2):
-        assert committee.tell(0, sender, NextAttempt(2, offer)) is NOTHING
+        assert committee.tell(0, sender, NextAttempt(2, offer)) == NOTHING
     assert messages(committee.sign(0))[1] == NextAttempt(2, committee.share_of(0).offer)
 
 
@@ -376,7 +376,7 @@ def test_attempts_last_twice_as_long_each_up_to_a_limit_and_do_not_end(alone: bo
     for _ in range(100):
         assert node.deadline is not None
         waits.append(node.deadline - now)
-        assert node.handle_timer(node.deadline - 1) is NOTHING
+        assert node.handle_timer(node.deadline - 1) == NOTHING
         now = node.deadline
         [announced, *_] = messages(node.handle_timer(now))
         assert announced.attempt == (1 if alone else len(waits))
@@ -416,8 +416,8 @@ def test_attempt_0_is_not_announced_and_one_that_is_far_ahead_takes_no_room():
     offer = committee.share_of(1).offer
     assert faults(committee.tell(0, 1, NextAttempt(0, offer))) == [("m1", "bad_attempt")]
     assert faults(committee.tell(0, 1, SessionShare(0, 0, bytes(32), bytes(32), offer))) == [("m1", "bad_session")]
-    assert committee.tell(0, 1, NextAttempt(2**64 - 1, offer)) is NOTHING
-    assert committee.tell(0, 1, SessionShare(2**64 - 1, 0, bytes(32), bytes(32), offer)) is NOTHING
+    assert committee.tell(0, 1, NextAttempt(2**64 - 1, offer)) == NOTHING
+    assert committee.tell(0, 1, SessionShare(2**64 - 1, 0, bytes(32), bytes(32), offer)) == NOTHING
     assert not committee.node(0)._sessions
 
 
@@ -447,7 +447,7 @@ def signed() -> tuple[Members, CommitteeSignature]:
 def test_who_has_the_signature_tells_it_once_to_each_member_that_goes_on():
     committee, signature = signed()
     offer = committee.share_of(1).offer
-    assert committee.tell(0, 1, committee.share_of(1)) is NOTHING
+    assert committee.tell(0, 1, committee.share_of(1)) == NOTHING
     for sender, message in (
         (1, NextAttempt(1, offer)),
         (2, SigningSession(1, 0, committee.offers(0, 1, 2, 3))),
@@ -457,7 +457,7 @@ def test_who_has_the_signature_tells_it_once_to_each_member_that_goes_on():
         assert [(envelope.recipients, envelope.message) for envelope in step.messages] == [
             ((committee.members[sender],), signature)
         ]
-        assert committee.tell(0, sender, message) is NOTHING
+        assert committee.tell(0, sender, message) == NOTHING
 
 
 def test_what_belongs_to_the_session_that_was_signed_in_needs_no_answer_and_what_comes_later_does():
@@ -468,7 +468,7 @@ def test_what_belongs_to_the_session_that_was_signed_in_needs_no_answer_and_what
         committee.tell(0, member, answers[member])
     assert committee.node(0).status == "signed in attempt 1"
     for sender, message in ((1, NextAttempt(1, answers[1].offer)), (2, session), (3, answers[3])):
-        assert committee.tell(0, sender, message) is NOTHING
+        assert committee.tell(0, sender, message) == NOTHING
     later = SigningSession(1, 1, ())
     assert [type(message) for message in messages(committee.tell(0, 2, later))] == [CommitteeSignature]
 

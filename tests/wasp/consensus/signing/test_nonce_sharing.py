@@ -86,7 +86,7 @@ def test_a_quorum_of_oks_makes_ready_and_further_ones_nothing():
 
 def test_one_members_oks_count_once():
     sharing = member()
-    assert all(tell(sharing, MEMBERS[3], SharingOk()) is NOTHING for _ in range(7))
+    assert all(tell(sharing, MEMBERS[3], SharingOk()) == NOTHING for _ in range(7))
 
 
 def test_some_readies_are_joined_and_n_minus_f_with_a_share_make_the_output():
@@ -153,8 +153,8 @@ def test_a_recovered_share_waits_for_the_readies():
 @pytest.mark.parametrize(("one", "two"), [(Recover(bytes(32)), Recover(b"?" * 32)), (implication(1), implication(2))])
 def test_early_revelations_wait_one_of_each_kind_per_member(one: Value, two: Value):
     sharing = member(3)
-    assert tell(sharing, MEMBERS[1], one) is NOTHING
-    assert tell(sharing, MEMBERS[1], one) is NOTHING
+    assert tell(sharing, MEMBERS[1], one) == NOTHING
+    assert tell(sharing, MEMBERS[1], one) == NOTHING
     assert [fault.kind for fault in tell(sharing, MEMBERS[1], two).faults] == ["equivocation"]
 
 

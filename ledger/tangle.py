@@ -125,9 +125,7 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
         """Take up where the records end: called once, before any event, on a new Tangle with the same arguments."""
         assert not self._started
         self._restored = True
-        kept = list(records)
-        snapshots = [place for place, record in enumerate(kept) if isinstance(record, LedgerSnapshot)]
-        for record in kept[snapshots[-1] :] if snapshots else kept:
+        for record in records:
             match record:
                 case BlocksRecord():
                     scrap: StepBuilder[Any] = StepBuilder()
@@ -291,7 +289,7 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
             return
         self._load(snapshot)
         self._unrecorded.clear()
-        builder.records.append(Record(TANGLE_PATH, snapshot))
+        builder.records.append(Record(TANGLE_PATH, snapshot, (TANGLE_PATH,)))
         builder.outputs.append(LedgerReplaced())
         self._attacher.note_opinion(now)
 
@@ -318,6 +316,6 @@ class Tangle(Automaton[TangleInput, TangleMessage, TangleOutput]):
             self._snapshot_at = now + SNAPSHOT_INTERVAL
             snapshot, blocks = take_snapshot(self.dag, self.ledger, self.finality)
             self._unrecorded = list(blocks)
-            builder.records.append(Record(TANGLE_PATH, snapshot))
+            builder.records.append(Record(TANGLE_PATH, snapshot, (TANGLE_PATH,)))
         if self._unrecorded:
             self._write_down(builder)

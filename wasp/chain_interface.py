@@ -21,7 +21,7 @@ from wasp.off_ledger_pool import PoolLimits
 from wasp.publishing import PublicationNeeded, PublicationTimes
 from wasp.request import Request, RequestId
 from wasp.state import State
-from wasp.state_manager import FetchTimes
+from wasp.state_manager import FetchTimes, StateSnapshot
 from wasp.vm.execution import Execution
 
 
@@ -56,13 +56,14 @@ class AnchorKept(Value):
 
 
 class ConfirmationKept(Value):
-    """Record: layer 1 has confirmed this anchor."""
+    """Record: layer 1 has confirmed this anchor. One that supersedes others holds the signed anchors that still wait."""
 
     anchor_id: OutputId
     anchor: AnchorOutput
+    signed: tuple[Transaction, ...] = ()
 
 
-ChainRecord: TypeAlias = LogIndexUsed | ChainBlock | AnchorKept | ConfirmationKept
+ChainRecord: TypeAlias = LogIndexUsed | ChainBlock | StateSnapshot | AnchorKept | ConfirmationKept
 """What a member's life leaves behind."""
 
 

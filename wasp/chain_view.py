@@ -7,7 +7,7 @@ layer 1. Both move along the tree of blocks: from the old place down to the comm
 ::
 
     1  an anchor is signed             it is a record, joins the view, is published by rank
-    2  layer 1 confirms an anchor      it is a record, the view is trimmed to it
+    2  layer 1 confirms an anchor      it is a record, the view is trimmed to it; now and then one that supersedes the others
     3  layer 1 rejects one             the view forgets it and what was built on it
     4  executed here, or fetched       the block is held, a record
     5  after each of these             move, tell what was undone, anchored, confirmed; seek what is missing
@@ -52,7 +52,17 @@ from wasp.crosschain import Inbox
 from wasp.publishing import PublicationNeeded, Publisher
 from wasp.request import Request
 from wasp.state import State
-from wasp.state_manager import ChainBlockAnswer, ChainBlockQuery, SeekBlocks, StateManager, StateMessage
+from wasp.state_manager import (
+    ChainBlockAnswer,
+    ChainBlockQuery,
+    SeekBlocks,
+    StateManager,
+    StateMessage,
+    StateSnapshot,
+)
+
+CONFIRMATIONS_RECORDED_MAX = 64
+"""Confirmations that are records, with the anchors that led to them, before one takes the place of all."""
 
 
 class SignedAnchorLearned(Frozen):
@@ -125,18 +135,25 @@ class ChainView(Automaton[ChainViewInput, ViewMessage, ChainViewOutput]):
 
     def restore(self, values: Sequence[Value]) -> None:
         """Stand where the records of a former life end."""
-        self.states.restore([value for value in values if isinstance(value, ChainBlock)])
+        start = self.states.restore([value for value in values if isinstance(value, ChainBlock | StateSnapshot)])
+        if start is not None:
+            self.active, self.active_state = self.confirmed, self.confirmed_state = start
         for value in values:
             match value:
                 case AnchorKept():
-                    anchor = anchor_made_by(value.transaction, self.anchors.chain)
-                    assert anchor is not None, "only anchors of the chain are kept"
-                    self.anchors.sign(anchor)
+                    self._sign_again(value.transaction)
                 case ConfirmationKept():
                     self.anchors.confirm(anchor_of(value.anchor_id, value.anchor))
+                    for transaction in value.signed:
+                        self._sign_again(transaction)
         self._move_active()
         self._move_confirmed()
         self.states.settle(self.confirmed)
+
+    def _sign_again(self, transaction: Transaction) -> None:
+        anchor = anchor_made_by(transaction, self.anchors.chain)
+        assert anchor is not None, "only anchors of the chain are kept"
+        self.anchors.sign(anchor)
 
     @property
     def is_current(self) -> bool:
@@ -231,9 +248,16 @@ class ChainView(Automaton[ChainViewInput, ViewMessage, ChainViewOutput]):
 
     def _confirm(self, step: StepBuilder[ChainViewOutput], anchor: Anchor) -> None:
         """Line 2."""
-        if anchor.index > self.anchors.confirmed.index:
-            self.anchors.confirm(anchor)
-            step.records.append(Record((self.name, "anchors"), ConfirmationKept(anchor.id, anchor.output)))
+        before, path = self.anchors.confirmed.index, (self.name, "anchors")
+        if anchor.index <= before:
+            return
+        self.anchors.confirm(anchor)
+        if anchor.index // CONFIRMATIONS_RECORDED_MAX == before // CONFIRMATIONS_RECORDED_MAX:
+            step.records.append(Record(path, ConfirmationKept(anchor.id, anchor.output)))
+            return
+        waiting = [signed.transaction for signed in self.anchors.unconfirmed()]
+        kept = tuple([transaction for transaction in waiting if transaction is not None])
+        step.records.append(Record(path, ConfirmationKept(anchor.id, anchor.output, kept), (path,)))
 
     def _follow(self, step: StepBuilder[ChainViewOutput], now: Instant) -> None:
         """Line 5."""
@@ -249,6 +273,7 @@ class ChainView(Automaton[ChainViewInput, ViewMessage, ChainViewOutput]):
             step.outputs.append(ChainBlockConfirmed(self.name, block, self._anchor_id(block, above)))
         if confirmed:
             self.states.settle(self.confirmed)
+            step.add(self.states.maybe_snapshot(self.confirmed))
         if self.synced:
             step.outputs.extend(step.add(self.publisher.follow(self.anchors.unconfirmed(), now)))
         self._seek(step, now)

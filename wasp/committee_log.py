@@ -59,7 +59,7 @@ class NextIndexVote(Value):
 
 
 class LogIndexUsed(Value):
-    """Record: this index was opened here. It must never be opened again."""
+    """Record: this index was opened here. Neither it nor a lower one must ever be opened again."""
 
     index: LogIndex
 
@@ -195,7 +195,7 @@ class CommitteeLog(Automaton[CommitteeLogInput, CommitteeLogMessage, IndexOpened
         if opening > self.used:
             self.used, self.open = opening, True
             self._give_up = None
-            records.append(Record(self.path, LogIndexUsed(opening)))
+            records.append(Record(self.path, LogIndexUsed(opening), (self.path,)))
             if self.vote is None or self.vote.index <= opening:
                 messages.append(self._cast(NextIndexVote(opening, "started"), now))
             outputs.append(IndexOpened(opening))

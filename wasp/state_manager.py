@@ -12,37 +12,46 @@ after it is known.
                                      replay the mutations upwards: each must lead to the state root that it claims
     5  no answer in time             ask other members; the time doubles
     6  confirmed                     forget states below, and the oldest blocks
+    7  now and then after that       a snapshot of the confirmed state is a record; it supersedes the last one, and the blocks
+                                     that are too old to be asked for
 
 What a peer says is checked by digests alone, from the anchor's commitment down: so any member may be asked, and lies are
 found at once. A root that doesn't fit can't come from the peer, since the committee has signed it; the block is then never
 held.
 
-Invariants: every held block but genesis has a held ancestor; every block held is a record, in an order in which each comes
-after its previous one.
+A restarted member begins with the last snapshot, and replays the blocks above it. Those below are kept for others.
+
+Invariants: every held block but the lowest has a held ancestor; every block held is a record, in an order in which each
+comes after its previous one. Blocks are recorded at paths by their index, ``BLOCKS_KEPT`` at each, so that a snapshot can
+name those that everybody can do without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Annotated, TypeAlias
 
 import msgspec
 
 from ledger.kernel.automaton import NOTHING, Automaton, Envelope, Fault, NodeId, Path, Record, Step
-from ledger.kernel.encoding import Digest, Frozen, Natural, Value, encode
+from ledger.kernel.encoding import RECORD_SIZE_MAX, Digest, Frozen, Natural, Value, encode
 from ledger.kernel.instant import MILLISECOND, Duration, Instant
 from ledger.kernel.rejection import Rejected
 from ledger.kernel.rng import Stream
 from wasp.chain_block import ChainBlock, replayed
 from wasp.committee import Committee
 from wasp.questions import Questions
-from wasp.state import State
+from wasp.state import EMPTY_STATE, Mutation, State
 
 BLOCKS_KEPT = 10_000
 """Chain blocks kept for members that were away (Wasp's number)."""
+SNAPSHOT_INTERVAL = 1_000
+"""Chain blocks between two snapshots: a restart replays that many in about a second."""
 FETCHED_MAX = 100_000
 """Blocks fetched and not yet replayed: ten times what members keep."""
 BLOCKS_PER_ANSWER_MAX = 256
+SNAPSHOT_SIZE_MAX = RECORD_SIZE_MAX - 4096
+"""Bytes of the largest snapshot that is written, its path left out; a state that is larger has none, and is replayed."""
 ANSWER_SIZE_MAX = 512 * 1024
 """Bytes of blocks in one answer: far below a frame, so that an answer never holds up a vote for long."""
 
@@ -67,6 +76,13 @@ class ChainBlockAnswer(Value):
     """The block that you asked for, and ancestors: newest first."""
 
     blocks: Annotated[tuple[ChainBlock, ...], msgspec.Meta(min_length=1, max_length=BLOCKS_PER_ANSWER_MAX)]
+
+
+class StateSnapshot(Value):
+    """Record: the state after this confirmed block, as what makes it of an empty one."""
+
+    block: ChainBlock
+    mutations: tuple[Mutation, ...]
 
 
 StateMessage: TypeAlias = ChainBlockQuery | ChainBlockAnswer
@@ -109,6 +125,9 @@ class StateManager(Automaton[SeekBlocks, StateMessage, BlocksFetched]):
         self._unfit: dict[Digest, None] = {}
         """Blocks that don't lead to the root that they claim."""
         self._sought: tuple[Digest, ...] = ()
+        self._snapshot_index = genesis.index
+        self._oldest_path = 0
+        """Of the paths of recorded blocks, the first that is not superseded."""
 
     def block(self, digest: Digest) -> ChainBlock | None:
         """The block with this digest, if it is held or was."""
@@ -125,10 +144,21 @@ class StateManager(Automaton[SeekBlocks, StateMessage, BlocksFetched]):
         assert block.previous in self._states, "a block is executed on a held one"
         self._blocks[block.digest] = block
         self._states[block.digest] = state
-        return Step(records=(Record(self.path, block),))
+        return Step(records=(self._record(block),))
 
-    def restore(self, blocks: Iterable[ChainBlock]) -> None:
-        """Hold again what the records of a former life hold."""
+    def restore(self, values: Sequence[ChainBlock | StateSnapshot]) -> tuple[ChainBlock, State] | None:
+        """Hold again what the records of a former life hold; where the last snapshot stands, if there is one."""
+        blocks = [value for value in values if isinstance(value, ChainBlock)]
+        self._oldest_path = min([block.index // BLOCKS_KEPT for block in blocks], default=0)
+        snapshot = next((value for value in reversed(values) if isinstance(value, StateSnapshot)), None)
+        start = None
+        if snapshot is not None:
+            start = snapshot.block, EMPTY_STATE.apply(snapshot.mutations)
+            assert start[1].root == snapshot.block.state_root, "a snapshot is the state after its block"
+            self._snapshot_index = snapshot.block.index
+            below = [block for block in blocks if block.index < snapshot.block.index]
+            self._blocks.update({block.digest: block for block in below})
+            self._blocks[snapshot.block.digest], self._states[snapshot.block.digest] = start
         for block in blocks:
             before = self._states.get(block.previous)
             if before is not None and block.digest not in self._blocks:
@@ -136,6 +166,7 @@ class StateManager(Automaton[SeekBlocks, StateMessage, BlocksFetched]):
                 if after is not None:
                     self._blocks[block.digest] = block
                     self._states[block.digest] = after
+        return start
 
     def settle(self, confirmed: ChainBlock) -> None:
         """Line 6."""
@@ -144,6 +175,19 @@ class StateManager(Automaton[SeekBlocks, StateMessage, BlocksFetched]):
         while len(self._blocks) - len(self._states) > BLOCKS_KEPT:
             oldest = next(digest for digest in self._blocks if digest not in self._states)
             del self._blocks[oldest]
+
+    def maybe_snapshot(self, confirmed: ChainBlock) -> Step[BlocksFetched]:
+        """Line 7."""
+        if confirmed.index < self._snapshot_index + SNAPSHOT_INTERVAL:
+            return NOTHING
+        snapshot = StateSnapshot(confirmed, self._states[confirmed.digest].mutations())
+        self._snapshot_index = confirmed.index
+        if len(encode(snapshot)) > SNAPSHOT_SIZE_MAX:
+            return NOTHING
+        path = (*self.path, "snapshot")
+        unneeded = range(self._oldest_path, confirmed.index // BLOCKS_KEPT - 1)
+        self._oldest_path = max(self._oldest_path, unneeded.stop)
+        return Step(records=(Record(path, snapshot, (path, *[(*self.path, place) for place in unneeded])),))
 
     def handle_input(self, input: SeekBlocks, now: Instant) -> Step[BlocksFetched]:
         """Line 2."""
@@ -229,8 +273,11 @@ class StateManager(Automaton[SeekBlocks, StateMessage, BlocksFetched]):
                 continue
             self._blocks[block.digest] = block
             self._states[block.digest] = after
-            records.append(Record(self.path, block))
+            records.append(self._record(block))
         return records
+
+    def _record(self, block: ChainBlock) -> Record:
+        return Record((*self.path, block.index // BLOCKS_KEPT), block)
 
     def _missing(self) -> tuple[Digest, ...]:
         """For each block sought, the highest of its line that is neither held nor fetched."""

@@ -50,9 +50,9 @@ class Envelope(Frozen):
 class Record(Frozen):
     """What must survive a crash, stamped with the path of the automaton that will be restored from it.
 
-    A record that takes the place of earlier ones says so: the earlier records at these paths and below are needed no more, and
-    a disk forgets them with the same write that makes this one durable. A record is durable whole or not at all, the
-    records of a step are not: so whatever is still needed of those earlier ones must be in this one.
+    A record that takes the place of earlier ones says so: those at these paths and below are needed no more, and a disk
+    forgets them with the same write that makes this one durable. A record is durable whole or not at all, the records of
+    a step are not: so whatever is still needed of the earlier ones must be in this one.
     """
 
     path: Path

@@ -28,6 +28,8 @@ from ledger.kernel.rejection import Rejected
 DIGEST_SIZE = 32
 FRAME_SIZE_MAX = 4 * 1024 * 1024
 """Bytes of the largest typed value: a batch of the largest requests for the largest committee fits, memory is safe."""
+RECORD_SIZE_MAX = 64 * 1024 * 1024
+"""Bytes of the largest record: the snapshot of a large state; a disk takes it, and it is read only at a restart."""
 PLAIN_SIZE_MAX = 64 * 1024
 """Bytes of the largest plain value: parameters and state entries are small."""
 PLAIN_DEPTH_MAX = 16

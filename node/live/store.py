@@ -30,7 +30,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ledger.kernel.automaton import NodeId, Path, Record
-from ledger.kernel.encoding import Codec, Value
+from ledger.kernel.encoding import RECORD_SIZE_MAX, Codec, Value
 from ledger.kernel.rejection import Rejected
 from ledger.tangle import TangleRecord
 from node.live.store_errors import StoreBusy, StoreDamaged, StoreFailed, StoreForeign, StoreMissing
@@ -41,8 +41,6 @@ from wasp.chain_interface import ChainRecord
 
 HostRecord: TypeAlias = TangleRecord | ChainRecord
 """What hosts write down. A new kind of record is added here."""
-RECORD_SIZE_MAX = 64 * 1024 * 1024
-"""Bytes of the largest record, a snapshot: more than the state of a large chain, far below what SQLite takes."""
 CLOSED = "closed"
 """What stands in the lock of a store that was closed."""
 PAGE_SIZE_MIN = 512

@@ -25,7 +25,7 @@ from functools import cache
 from typing import Literal, TypeAlias
 
 from ledger.kernel.automaton import Record
-from ledger.kernel.encoding import Codec, Frozen, Value, encode
+from ledger.kernel.encoding import RECORD_SIZE_MAX, Codec, Frozen, Value, encode
 from ledger.kernel.instant import SECOND, Duration
 from ledger.kernel.rng import Stream
 from node.hardware import HardwareProfile
@@ -164,7 +164,7 @@ def _read_back(record: Record) -> Record:
 
 @cache
 def _codec_of(kind: type[Value]) -> Codec[Value]:
-    return Codec(kind)
+    return Codec(kind, RECORD_SIZE_MAX)
 
 
 def disk_of(profile: HardwareProfile) -> DiskParameters:

@@ -32,6 +32,7 @@ from ledger.kernel.quorum import max_faulty
 from ledger.kernel.rng import stream
 from ledger.output import AnchorOutput, BasicOutput, ChainAddress, Expiration, OutputId, SenderFeature, chain_id
 from ledger.transaction import Transaction
+from node.record_places import unsuperseded
 from wasp.chain import Chain
 from wasp.chain_block import state_metadata_of
 from wasp.chain_interface import (
@@ -279,6 +280,8 @@ class ChainNetwork:
         self.ledger = FakeLedger(self, anchor)
         self.genesis_anchor = (self.ledger.anchor_id, anchor)
         self.disks: dict[NodeId, list[Any]] = {name: [] for name in names}
+        self.written: dict[NodeId, list[Any]] = {name: [] for name in names}
+        """All records, also those that later ones supersede."""
         self.chains: dict[NodeId, Chain] = {}
         self.outputs: list[tuple[int, NodeId, Any]] = []
         self.messages: list[tuple[int, NodeId, Any]] = []
@@ -384,7 +387,10 @@ class ChainNetwork:
         life = self._lives[name]
         while steps:
             step = steps.popleft()
+            self.written[name].extend(step.records)
             self.disks[name].extend(step.records)
+            if any(record.supersedes for record in step.records):
+                self.disks[name] = unsuperseded(self.disks[name])
             self.faults.extend(step.faults)
             chain = self.chains[name]
             own = []

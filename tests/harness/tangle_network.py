@@ -19,9 +19,10 @@ from ledger.kernel.instant import MILLISECOND, SECOND, Duration, Instant
 from ledger.kernel.rng import stream
 from ledger.pow import ModelGrinder
 from ledger.profile import GOSHIMMER_08, Profile
-from ledger.tangle import LedgerReplaced, Tangle, TangleMessage
+from ledger.tangle import Tangle, TangleMessage
 from ledger.transaction import Transaction
 from ledger.utxo import GenesisLedger
+from node.record_places import unsuperseded
 
 CODEC: Codec[Any] = Codec(TangleMessage | AccessMessage)
 POW_TIME = 50 * MILLISECOND
@@ -171,16 +172,13 @@ class TangleNetwork:
     # steps ------------------------------------------------------------------------------------------------------------
 
     def _tangle_step(self, host: Layer1Host, step: Step[Any]) -> None:
-        me = host.tangle.me
-        self._common(me, step)
+        self._common(host.tangle.me, step)
         for output in step.outputs:
             if isinstance(output, PowNeeded):
                 work = host.tangle._booker._grinder.grind(output.data, output.difficulty)
                 self._later(POW_TIME, lambda o=output, w=work: self._pow(host, o, w.nonce))  # type: ignore[misc]
             else:
                 self._server_step(host, host.server.handle_input(output, self.now))
-                if isinstance(output, LedgerReplaced):
-                    self.records[me] = list(step.records)
 
     def _pow(self, host: Layer1Host, needed: PowNeeded, nonce: int) -> None:
         if self.hosts.get(host.tangle.me) is host:
@@ -195,7 +193,8 @@ class TangleNetwork:
         self._common(name, step)
 
     def _common(self, me: NodeId, step: Step[Any], keep: bool = True) -> None:
-        self.records[me].extend(step.records)
+        if step.records:
+            self.records[me] = unsuperseded([*self.records[me], *step.records])
         if keep:
             self.outputs[me].extend(step.outputs)
             self.times[me].extend([self.now] * len(step.outputs))

@@ -23,7 +23,7 @@ from ledger.kernel.instant import MILLISECOND, MINUTE, SECOND
 from ledger.kernel.rng import stream
 from ledger.snapshot import LedgerSnapshot, take_snapshot
 from ledger.synchronisation import SyncPart
-from ledger.tangle import LedgerReplaced
+from ledger.tangle import SNAPSHOT_INTERVAL, LedgerReplaced
 from ledger.transaction import Transaction
 from ledger.utxo import Standing
 from tests.harness.payments import (
@@ -249,6 +249,23 @@ def test_a_node_without_records_takes_a_snapshot_when_the_past_is_pruned():
     network.run(SECOND)
     network.start("t3", with_records=True)
     assert len(views(network)) == 1, "the snapshot is in its records"
+    assert sum(isinstance(record.value, LedgerSnapshot) for record in network.records["t3"]) == 1
+
+
+def test_the_hourly_snapshot_takes_the_place_of_all_records_before_it():
+    network = TangleNetwork(2, GENESIS, codec=False)
+    network.run(10 * SECOND)
+    made, lengths = [], []
+    for _ in range(4):
+        made += pay_on(network, made[-1].output_id(0) if made else GENESIS.output_id(0), 3)
+        network.run(SNAPSHOT_INTERVAL // 2)
+        lengths.append(len(network.records["t0"]))
+    kinds = [type(record.value) for record in network.records["t0"]]
+    assert kinds.index(LedgerSnapshot) == 0 and kinds.count(LedgerSnapshot) == 1
+    assert lengths[3] < lengths[0] + lengths[1]
+    network.stop("t0")
+    network.start("t0", with_records=True)
+    assert len(views(network)) == 1
 
 
 def test_a_snapshot_whose_tokens_do_not_add_up_is_a_fault_and_ignored():

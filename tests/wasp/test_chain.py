@@ -289,8 +289,8 @@ def test_records_of_a_life_are_indices_blocks_anchors_and_confirmations():
     network.submit("m0", network.request(0, 0))
     network.run(20 * SECOND)
     kinds = [type(record.value) for record in network.disks["m2"]]
-    assert kinds == [LogIndexUsed, ChainBlock, AnchorKept, LogIndexUsed, ConfirmationKept]
-    assert {record.path for record in network.disks["m2"]} == {(CHAIN, "log"), (CHAIN, "state"), (CHAIN, "anchors")}
+    assert kinds == [ChainBlock, AnchorKept, LogIndexUsed, ConfirmationKept]
+    assert {record.path for record in network.disks["m2"]} == {(CHAIN, "log"), (CHAIN, "state", 0), (CHAIN, "anchors")}
 
 
 # ------------------------------------------------------------------------------------------------------ anchors

@@ -58,7 +58,7 @@ def test_an_index_is_durable_in_the_step_that_opens_it_and_starts_its_instance()
     log.handle_timer(0)
     hear(log, 0, 1, "recover")
     step = hear(log, 1, 1, "recover")
-    assert step == Step([Record(PATH, LogIndexUsed(1))], [cast(log, 1, "started")], [IndexOpened(1)])
+    assert step == Step([Record(PATH, LogIndexUsed(1), (PATH,))], [cast(log, 1, "started")], [IndexOpened(1)])
 
 
 @pytest.mark.parametrize("n", [4, 5, 6, 7, 8, 9, 10])

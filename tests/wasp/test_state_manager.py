@@ -6,6 +6,8 @@ from ledger.kernel.identity import deal_signer
 from ledger.kernel.instant import MILLISECOND
 from ledger.kernel.rng import stream
 from ledger.output import OutputId
+from node.record_places import unsuperseded
+from wasp import state_manager
 from wasp.chain_block import ChainBlock, first_block
 from wasp.committee import Committee
 from wasp.state import EMPTY_STATE, Mutation
@@ -18,6 +20,7 @@ from wasp.state_manager import (
     FetchTimes,
     SeekBlocks,
     StateManager,
+    StateSnapshot,
 )
 
 PATH = ("mg1", "state")
@@ -71,7 +74,7 @@ def answer(states, *blocks, sender=PEER):
 def test_an_executed_block_is_held_and_a_record_once():
     states = manager()
     [(block, state)] = grown(1)
-    assert states.hold(block, state) == Step(records=(Record(PATH, block),))
+    assert states.hold(block, state) == Step(records=(Record((*PATH, 0), block),))
     assert states.hold(block, state) == NOTHING
     assert (states.block(block.digest), states.state(block.digest)) == (block, state)
 
@@ -85,7 +88,7 @@ def test_blocks_that_are_sought_are_asked_for_and_replayed_from_the_held_one_up(
     blocks = [block for block, _ in reversed(line)]
     step = answer(states, *blocks)
     assert step.outputs == (BlocksFetched((line[2][0].digest,)),)
-    assert step.records == [Record(PATH, block) for block, _ in line]
+    assert step.records == [Record((*PATH, 0), block) for block, _ in line]
     assert states.state(line[2][0].digest).root == line[2][1].root
     assert states.deadline is None
 
@@ -184,3 +187,102 @@ def test_states_are_restored_from_records_alone_and_what_stands_on_nothing_is_le
     states.restore([block for block, _ in (*line[:2], line[3])])
     assert [states.state(block.digest) is not None for block, _ in line] == [True, True, False, False]
     assert states.state(line[1][0].digest).root == line[1][1].root
+
+
+# --------------------------------------------------------------------------------------------------------- snapshots
+
+
+def kept_of_a_life(count, patch, keep=4, every=3):
+    """The records of a member that confirmed so many blocks, one by one, and what its disk keeps of them."""
+    patch.setattr(state_manager, "BLOCKS_KEPT", keep)
+    patch.setattr(state_manager, "SNAPSHOT_INTERVAL", every)
+    states, records = manager(), []
+    line = grown(count)
+    for block, state in line:
+        records += states.hold(block, state).records
+        states.settle(block)
+        records += states.maybe_snapshot(block).records
+    return line, records, unsuperseded(records)
+
+
+def test_a_snapshot_takes_the_place_of_the_last_one_and_of_the_oldest_blocks(monkeypatch):
+    """With four blocks to a path and a snapshot every third block."""
+    _line, records, kept = kept_of_a_life(14, monkeypatch)
+    snapshots = [record for record in records if isinstance(record.value, StateSnapshot)]
+    assert [record.value.block.index for record in snapshots] == [3, 6, 9, 12]
+    assert [record.supersedes for record in snapshots] == [
+        ((*PATH, "snapshot"),),
+        ((*PATH, "snapshot"),),
+        ((*PATH, "snapshot"), (*PATH, 0)),
+        ((*PATH, "snapshot"), (*PATH, 1)),
+    ]
+    assert [record.value.index for record in kept if isinstance(record.value, ChainBlock)] == [*range(8, 15)]
+    assert [record.value for record in kept if isinstance(record.value, StateSnapshot)] == [snapshots[-1].value]
+
+
+def test_a_disk_keeps_at_least_as_many_blocks_as_others_may_ask_for_and_at_most_twice_as_many(monkeypatch):
+    for count in range(40):
+        _, _, kept = kept_of_a_life(count, monkeypatch)
+        blocks = [record.value.index for record in kept if isinstance(record.value, ChainBlock)]
+        assert blocks == [*range(count + 1 - len(blocks), count + 1)]
+        assert min(count, 4) <= len(blocks) <= 2 * 4 + 3
+
+
+def test_a_restarted_member_begins_with_its_last_snapshot_and_serves_what_it_keeps(monkeypatch):
+    for count in range(1, 30):
+        line, _records, kept = kept_of_a_life(count, monkeypatch)
+        states = manager()
+        start = states.restore([record.value for record in kept])
+        last = count // 3 * 3
+        assert (start is None) == (last == 0)
+        if start is not None:
+            assert (start[0], start[1].root) == (line[last - 1][0], line[last - 1][1].root)
+        assert states.state(line[-1][0].digest).root == line[-1][1].root
+        states.settle(line[-1][0])
+        asked = states.handle_message(PEER, PATH, ChainBlockQuery(line[-1][0].digest, 0), 0)
+        served = [block.index for block in asked.messages[0].message.blocks]
+        assert served == [*range(count, max(0, count - len(served)), -1)] and len(served) >= min(count, 4)
+
+
+def test_a_restarted_member_goes_on_with_snapshots_where_its_former_life_ended(monkeypatch):
+    line, _records, kept = kept_of_a_life(14, monkeypatch)
+    states = manager()
+    states.restore([record.value for record in kept])
+    assert states.maybe_snapshot(line[13][0]) == NOTHING
+    [after] = grown(1, base=line[13])
+    states.hold(*after)
+    [record] = states.maybe_snapshot(after[0]).records
+    assert record.value == StateSnapshot(after[0], after[1].mutations())
+    assert record.supersedes == ((*PATH, "snapshot"),)
+
+
+def test_blocks_that_were_skipped_by_a_member_that_was_away_are_superseded_too(monkeypatch):
+    """It fetches twenty blocks at once: the one snapshot after that names all paths that nobody needs."""
+    monkeypatch.setattr(state_manager, "BLOCKS_KEPT", 4)
+    line, states = grown(20), manager()
+    seek(states, line[-1][0])
+    records = [*answer(states, *[block for block, _ in reversed(line)]).records]
+    states.settle(line[-1][0])
+    monkeypatch.setattr(state_manager, "SNAPSHOT_INTERVAL", 3)
+    [snapshot] = states.maybe_snapshot(line[-1][0]).records
+    assert snapshot.supersedes == ((*PATH, "snapshot"), *[(*PATH, place) for place in range(4)])
+    kept = unsuperseded([*records, snapshot])
+    assert [record.value.index for record in kept if isinstance(record.value, ChainBlock)] == [16, 17, 18, 19, 20]
+
+
+def test_a_state_that_is_too_large_for_a_record_has_no_snapshot_and_loses_no_block(monkeypatch):
+    monkeypatch.setattr(state_manager, "SNAPSHOT_SIZE_MAX", 100)
+    _, records, kept = kept_of_a_life(14, monkeypatch)
+    assert records == kept and len(records) == 14
+
+
+def test_a_snapshot_is_never_asked_for_more_than_once_in_an_interval(monkeypatch):
+    line, _records, _ = kept_of_a_life(6, monkeypatch)
+    states = manager()
+    for block, state in line:
+        states.hold(block, state)
+    assert states.maybe_snapshot(line[1][0]) == NOTHING
+    assert len(states.maybe_snapshot(line[2][0]).records) == 1
+    assert states.maybe_snapshot(line[2][0]) == NOTHING
+    assert states.maybe_snapshot(line[4][0]) == NOTHING
+    assert len(states.maybe_snapshot(line[5][0]).records) == 1

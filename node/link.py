@@ -16,6 +16,8 @@ gives that within one connection, not over a reconnect. So each frame carries a 
    silent through ``silent_after`` doublings is asked with the oldest frame alone: it may be down for good.
 7. At most ``unacknowledged_max`` frames are held; the oldest is given up and counted in ``lost``. A peer that was away so
    long catches up by its protocol.
+8. Over a connection that loses nothing while it lasts, each side begins with an acknowledgement alone, and when it has
+   heard the peer sends all again that is still held: what was lost with the connection before.
 
 A link that sees a new session of a peer that it knew, or hears again from one for which frames were given up, says so
 (``reconnected``): what protocols had told that peer may be lost.
@@ -25,6 +27,7 @@ The content of a new frame is handed over at once, not in order: no protocol her
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -95,14 +98,35 @@ class Link(Generic[Payload]):
     def send(self, payload: Payload, now: Instant) -> LinkHeader:
         """The header for a new frame with this content, which is held until the peer has acknowledged it (5, 7)."""
         if len(self._held) >= self._parameters.unacknowledged_max:
-            del self._held[next(iter(self._held))]
-            self.lost += 1
-            self._gave_up = True
+            self.give_up_oldest()
         self._sequence += 1
         self._held[self._sequence] = _Held(payload, now)
         header = self._header(self._sequence)
         self._note_deadline()
         return header
+
+    def give_up_oldest(self) -> None:
+        """Hold the oldest frame no longer; there must be one (7)."""
+        del self._held[next(iter(self._held))]
+        self.lost += 1
+        self._gave_up = True
+
+    def acknowledgement(self) -> LinkHeader:
+        """A frame that acknowledges and says nothing else (5, 8)."""
+        header = self._header(0)
+        self._note_deadline()
+        return header
+
+    def resend_all(self, now: Instant) -> list[tuple[LinkHeader, Payload]]:
+        """All frames that are held, to be sent again over a new connection (8)."""
+        self._doublings = 0
+        frames: list[tuple[LinkHeader, Payload]] = []
+        for sequence, held in self._held.items():
+            held.sent_at, held.sent_times = now, held.sent_times + 1
+            frames.append((self._header(sequence), held.payload))
+        self.resent += len(frames)
+        self._note_deadline()
+        return frames
 
     def receive(self, header: LinkHeader, now: Instant) -> bool:
         """Take a frame's header in; whether its content is new, to be handed over (1-4). Total."""
@@ -164,6 +188,15 @@ class Link(Generic[Payload]):
     def unacknowledged(self) -> int:
         """Frames that the peer has not acknowledged."""
         return len(self._held)
+
+    def held(self) -> Iterator[Payload]:
+        """The contents of these, the oldest first."""
+        return (frame.payload for frame in self._held.values())
+
+    @property
+    def round_trip(self) -> Duration | None:
+        """How long a frame takes to be acknowledged, smoothed; None while nothing tells."""
+        return self._round_trip
 
     @property
     def _resend_at(self) -> Instant | None:

@@ -11,7 +11,7 @@ One task does everything that the host sees, so the host is as single-threaded a
 
 Back-pressure: when ``unreleased_max`` turns wait for a disk that has stalled, no further turn begins; the inbox fills to
 ``inbox_max``; then reading from the peers stops (``room``), inputs of the owner are refused (``InboxFull``), and the peers'
-own queues fill. Nothing that was read is dropped.
+own queues fill. Nothing that was read is dropped. A full disk is such a stall: the observer is told (``DiskRefused``).
 
 What ends it: ``stop``, after one last turn of what had arrived, when everything is durable and released; or an exception of
 the host (``NodeFailed``), of the store, of an effect or of the transport's start, after which nothing more is released: to
@@ -31,7 +31,7 @@ from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import MILLISECOND, Instant
 from node.hosting import Boot, HostFactory, Observer
 from node.live.counters import Latency, LiveCounters
-from node.live.group_commit import GroupCommit
+from node.live.group_commit import DiskRefused, GroupCommit
 from node.live.live_clock import LiveClock
 from node.live.surroundings import LiveEffects, RecordStore, TransportFactory
 from node.live.turn import Arrival, LiveTurn, Turns
@@ -151,7 +151,8 @@ class LiveRuntime:
         waits = []
         if self.commits.is_under_way:
             since = (self.now - self.commits.began) // MILLISECOND
-            waits.append(f"the disk, for {since} ms now: {self.commits.turns} turns are not released")
+            why = f" ({self.commits.refused})" if self.commits.refused else ""
+            waits.append(f"the disk{why}, for {since} ms now: {self.commits.turns} turns are not released")
         if self._stopping:
             waits.append("is stopping")
         elif not self._room.is_set():
@@ -227,6 +228,7 @@ class LiveRuntime:
                 self._maybe_turn()
             if self._inbox:
                 self._turn(self.clock.now())
+            self.commits.end()
             while self.commits.is_under_way:
                 await self._something_to_do()
                 self._maybe_release()
@@ -295,7 +297,11 @@ class LiveRuntime:
 
     def _maybe_release(self) -> None:
         """Line 4."""
-        for turn in self.commits.durable():
+        refused = self.commits.refused
+        durable = self.commits.durable()
+        if self.commits.refused != refused:
+            self._observer.observe(self.clock.now(), self.node, (DiskRefused(self.commits.refused),), ())
+        for turn in durable:
             self._release(turn)
 
     def _release(self, turn: LiveTurn) -> None:

@@ -73,7 +73,7 @@ class RecordStore(Protocol):
     def commit(self, records: Sequence[Record]) -> None:
         """Make the records durable: they are when it returns, all of them. Blocks; called from one worker thread.
 
-        Errors: any exception says that none of them is.
+        Errors: ``StoreFailed``. If it ``may_retry``, none of them is, and the same group is tried again.
         """
         ...
 

@@ -12,6 +12,7 @@ from ledger.kernel.automaton import NodeId, Record
 from node.hosting import Boot, HostFactory
 from node.live.live_clock import LiveClock
 from node.live.runtime import LiveLimits, LiveRuntime
+from node.live.store_errors import StoreFailed
 from node.live.surroundings import LiveEffects, Receiver
 from node.wire import Wire
 from tests.harness.simulation import TOY_WIRE
@@ -28,10 +29,6 @@ async def eventually(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.001)
 
 
-class StoreBroken(Exception):
-    pass
-
-
 class MemoryStore:
     """Keeps records, and the groups in which they came. While its gate is shut, a commit waits."""
 
@@ -42,7 +39,7 @@ class MemoryStore:
         self.gate = Event()
         self.gate.set()
         self.commits = 0
-        self.broken = False
+        self.failure: StoreFailed | None = None
         self.closed = False
 
     @property
@@ -53,8 +50,8 @@ class MemoryStore:
         assert not self.closed
         self.commits += 1
         assert self.gate.wait(PATIENCE)
-        if self.broken:
-            raise StoreBroken("no space left on device: node.db")
+        if self.failure is not None:
+            raise self.failure
         self.groups.append(list(records))
         self.durable += records
 

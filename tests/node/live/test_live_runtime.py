@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
@@ -9,13 +10,17 @@ import pytest
 from ledger.kernel.automaton import NOTHING, Automaton, Envelope, Fault, NodeId, Path, PeerReconnected, Record, Step
 from ledger.kernel.encoding import Frozen
 from ledger.kernel.instant import MILLISECOND, MINUTE, Instant
+from node.live import group_commit
 from node.live.counters import Latency
+from node.live.group_commit import DiskRefused
 from node.live.runtime import InboxFull, LiveLimits, LiveRuntime, NodeFailed
-from tests.harness.live import Answers, LiveToy, MemoryStore, StoreBroken, eventually
+from node.live.store_errors import StoreFailed
+from tests.harness.live import Answers, LiveToy, MemoryStore, eventually
 from tests.harness.toys import PATH, Alarm, Heard, Say, Talker, ToyPing, ToyPong, ToyVote, names
 
 A, B, C = names(3)
 ALL = (A, B, C)
+FILE = FilePath("node.db")
 
 
 def ping(number: int) -> tuple[Path, ToyPing]:
@@ -99,13 +104,53 @@ async def test_a_turn_without_records_never_overtakes_one_that_waits_for_the_dis
     assert toy.store.commits == 1
 
 
-async def test_what_the_store_raises_ends_the_node_and_nothing_of_the_group_is_released():
+async def test_a_disk_that_can_no_longer_be_trusted_ends_the_node_and_nothing_of_the_group_is_released():
     toy = talker()
-    toy.store.broken = True
+    toy.store.failure = StoreFailed(FILE, "disk I/O error", may_retry=False)
     toy.runtime.inject(Say((B,), ToyPing(1), record=True))
-    with pytest.raises(StoreBroken, match="no space left"):
+    with pytest.raises(StoreFailed, match=r"node\.db: disk I/O error"):
         await toy.runtime.run()
     assert (toy.sent, toy.said, toy.store.durable, toy.store.closed) == ([], [], [], True)
+
+
+async def test_while_the_disk_is_full_the_node_says_so_tries_again_and_goes_on_when_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(group_commit, "TRY_AGAIN_AFTER", 0.005)
+    toy = talker()
+    toy.store.failure = StoreFailed(FILE, "the disk is full", may_retry=True)
+    async with toy.running():
+        toy.runtime.inject(Say((B,), ToyVote(1, 0), record=True))
+        await eventually(lambda: toy.store.commits > 3)
+        toy.runtime.inject(Say((B,), ToyVote(2, 0)))
+        await eventually(lambda: toy.runtime.counters.turns == 2)
+        assert toy.runtime.waits[0].startswith("the disk (the disk is full), for ")
+        assert toy.sent == []
+        toy.store.failure = None
+        await eventually(lambda: len(toy.sent) == 2)
+        assert toy.runtime.waits == []
+    assert toy.sent == [(B, (ToyVote(1, 0),)), (B, (ToyVote(2, 0),))]
+    facts = [output for _, _, output in toy.log.entries if isinstance(output, DiskRefused)]
+    assert facts == [DiskRefused("the disk is full"), DiskRefused("")]
+    assert (toy.store.durable, toy.runtime.commits.latency.count) == ([Record(PATH, ToyVote(1, 0))], 1)
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+async def test_a_node_that_is_told_to_stop_while_its_disk_is_full_tries_once_more_at_once(is_full: bool):
+    toy = talker()
+    toy.store.failure = StoreFailed(FILE, "the disk is full", may_retry=True)
+    toy.runtime.inject(Say((B,), ToyVote(1, 0), record=True))
+    run = asyncio.create_task(toy.runtime.run())
+    await eventually(lambda: toy.runtime.commits.refused)
+    toy.store.failure = toy.store.failure if is_full else None
+    toy.runtime.stop()
+    if is_full:
+        with pytest.raises(StoreFailed, match="make room on the disk"):
+            await run
+    else:
+        await run
+    assert (toy.store.commits, toy.store.closed) == (2, True)
+    assert toy.sent == ([] if is_full else [(B, (ToyVote(1, 0),))])
 
 
 async def test_a_restarted_host_is_given_what_was_durable():

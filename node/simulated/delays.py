@@ -78,7 +78,9 @@ class UniformDelay(Frozen):
         return self.high
 
     def delays(self, sender: int, recipients: Sequence[int], grid: Duration, stream: Stream) -> list[Duration]:
-        return stream.choices(_grid_points(self.low, self.high, grid), k=len(recipients))
+        points, draw = _grid_points(self.low, self.high, grid), stream.random
+        count = len(points)
+        return [points[int(draw() * count)] for _ in recipients]
 
 
 class NormalDelay(Frozen):

@@ -73,6 +73,13 @@ def test_the_inbox_offers_what_is_open_in_the_order_of_coming_and_not_what_was_e
     assert inbox.next_opening(EXPIRY, never_executed) is None
 
 
+def test_the_inbox_tells_when_a_request_may_be_taken():
+    inbox, output_id = Inbox(HERE, MINUTE), OutputId(digest("locked"), 0)
+    inbox.add(output_id, to(HERE, expires_to=THERE, timelock=50))
+    request_id = OnLedgerRequest(output_id, to(HERE)).id
+    assert [inbox.opening(request_id, at) for at in (10, 50, 60, EXPIRY)] == [50, 50, 60, None]
+
+
 def test_a_spent_output_is_gone_for_good_and_the_whole_view_replaces_what_was_known():
     inbox = Inbox(HERE, MINUTE)
     inbox.add(place(0), to(HERE))

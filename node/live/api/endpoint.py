@@ -97,6 +97,9 @@ class Endpoint(Frozen):
     refusal: type[ApiModel] | None = None
     """The model of refusals with status 408, where they tell more than others."""
     access: Access = "token"
+    durable: bool = True
+    """Whether the answer is about what the host has done, and so is given when that is durable. How the node itself stands
+    is told also while its disk is full."""
     lasting: bool = False
     """Whether the answer takes long by its nature: it counts among those, not among the questions in flight."""
 

@@ -19,7 +19,7 @@ from ledger.kernel.instant import MINUTE
 from ledger.kernel.rejection import Rejected
 from node.host import Household, LedgerHost
 from node.live.api.answers import ApiModel, Limit, status_to_json
-from node.live.api.endpoint import METRICS_TYPE, Desk, Endpoint, Question, Refused
+from node.live.api.endpoint import BODY_TYPE, METRICS_TYPE, Desk, Endpoint, Question, Refused
 from node.live.api.node_view import NodeView
 from node.live.link_fault import LinkFault
 
@@ -263,7 +263,17 @@ def _settings(faults: Mapping[NodeId, LinkFault]) -> dict[str, LinkSetting]:
 
 
 NODE_ENDPOINTS = (
-    Endpoint("GET", "/health", "node", "Whether the node runs", _health, Health, access="open", refusals=(503,)),
+    Endpoint(
+        "GET",
+        "/health",
+        "node",
+        "Whether the node runs",
+        _health,
+        Health,
+        access="open",
+        refusals=(503,),
+        durable=False,
+    ),
     Endpoint(
         "GET",
         "/ready",
@@ -273,13 +283,31 @@ NODE_ENDPOINTS = (
         Readiness,
         access="open",
         refusals=(503,),
+        durable=False,
     ),
-    Endpoint("GET", "/v1/node/info", "node", "Who the node is", _information, NodeInfo),
-    Endpoint("GET", "/v1/node/status", "node", "Why its automata wait, and what was counted", _status, NodeStatus),
-    Endpoint("GET", "/v1/node/peers", "node", "How the links to the peers stand", _peers, Peers),
-    Endpoint("GET", "/v1/node/faults", "node", "Who broke the protocol lately", _faults, Faults, query=LimitQuery),
+    Endpoint("GET", "/v1/node/info", "node", "Who the node is", _information, NodeInfo, durable=False),
+    Endpoint(
+        "GET",
+        "/v1/node/status",
+        "node",
+        "Why its automata wait, and what was counted",
+        _status,
+        NodeStatus,
+        durable=False,
+    ),
+    Endpoint("GET", "/v1/node/peers", "node", "How the links to the peers stand", _peers, Peers, durable=False),
+    Endpoint(
+        "GET",
+        "/v1/node/faults",
+        "node",
+        "Who broke the protocol lately",
+        _faults,
+        Faults,
+        query=LimitQuery,
+        durable=False,
+    ),
     Endpoint("GET", "/metrics", "node", "Metrics for Prometheus", _metrics, METRICS_TYPE),
-    Endpoint("GET", "/openapi.json", "node", "This document", _document, "application/json"),
+    Endpoint("GET", "/openapi.json", "node", "This document", _document, BODY_TYPE),
     Endpoint(
         "POST",
         "/admin/links",
@@ -290,6 +318,17 @@ NODE_ENDPOINTS = (
         body=LinkSettings,
         refusals=(404,),
         access="admin",
+        durable=False,
     ),
-    Endpoint("POST", "/admin/stop", "admin", "Stop the node gracefully", _stop, Stopping, status=202, access="admin"),
+    Endpoint(
+        "POST",
+        "/admin/stop",
+        "admin",
+        "Stop the node gracefully",
+        _stop,
+        Stopping,
+        status=202,
+        access="admin",
+        durable=False,
+    ),
 )

@@ -86,7 +86,7 @@ def _parameters(model: type[ApiModel] | None, place: str) -> list[dict[str, Any]
 def _responses(endpoint: Endpoint, references: Any) -> dict[str, Any]:
     answer = endpoint.answer
     if isinstance(answer, str):
-        content = {answer: {"schema": {"type": "string"}}}
+        content = {answer: {"schema": {"type": "object" if answer == BODY_TYPE else "string"}}}
     else:
         content = {BODY_TYPE: {"schema": references[answer, "serialization"]}}
     responses: dict[str, Any] = {str(endpoint.status): {"description": "The answer", "content": content}}

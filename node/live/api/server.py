@@ -7,7 +7,8 @@ A question goes through the same steps whatever its endpoint:
 3. The handler reads the host between two turns, or gives it an input and waits for what comes of it.
 4. The answer waits until all that the host had done when it was made is durable; then it is sent.
 
-Whatever is refused is JSON with a code and a sentence; so is a failure of this program, which is logged, not told.
+Whatever is refused is JSON with a code and a sentence; so is a failure of this program, which is logged, not told. Only what
+is no HTTP at all is answered by aiohttp, in plain text.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 """Every route of a node."""
 BODY_WAIT = 10.0
 """Seconds for a body to come."""
+DISK_WAIT = 5.0
+"""Seconds that an answer waits for the disk: a commit takes milliseconds."""
 STOP_WAIT = 2.0
 """Seconds for answers that are under way when the server stops."""
 PROBLEMS_MAX = 10
@@ -57,6 +60,8 @@ KEEP_ALIVE = 75.0
 """Seconds that a connection without questions is kept."""
 BACKLOG = 1_024
 """Connections that wait to be accepted."""
+LINE_SIZE_MAX = 32 * 1024
+"""Bytes of a path with its query: a key of the state in the longest letters, percent-encoded, and some."""
 _Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -82,6 +87,7 @@ class ApiServer:
             logger=_silent_logger(),
             keepalive_timeout=KEEP_ALIVE,
             shutdown_timeout=STOP_WAIT,
+            max_line_size=LINE_SIZE_MAX,
         )
         self._connections: Connections | None = None
         self._listening: asyncio.Server | None = None
@@ -157,10 +163,23 @@ class ApiServer:
                 answer = await answer
             if isinstance(answer, web.StreamResponse):
                 return answer
-            await self._node.durable()
+            if endpoint.durable:
+                await self._wait_for_disk()
             return web.Response(
                 body=answer.model_dump_json(by_alias=True).encode(), status=endpoint.status, content_type=BODY_TYPE
             )
+
+    async def _wait_for_disk(self) -> None:
+        """Line 4.
+
+        Errors: ``Refused`` with status 503.
+        """
+        try:
+            async with asyncio.timeout(DISK_WAIT):
+                await self._node.durable()
+        except TimeoutError:
+            why = "; ".join(self._node.waits) or "the disk"
+            raise Refused(503, "not_durable", f"what the node knows is not durable yet: it waits for {why}") from None
 
 
 async def _checked(endpoint: Endpoint, request: web.Request) -> Question:

@@ -103,8 +103,11 @@ def _progress(
     on_ledger = chain.mempool.inbox.request(request_id)
     if on_ledger is not None:
         opening = chain.mempool.inbox.opening(request_id, now)
-        why = _why_not_proposed(chain) if opening == now else f"it may be taken at {opening}"
-        return RequestProgress("mempool", f"on the ledger, confirmed: {why}")
+        if opening is None:
+            why = "its time to be taken is over"
+        else:
+            why = _why_not_proposed(chain) if opening == now else f"it may be taken from {opening} on"
+        return RequestProgress("mempool", f"confirmed on the ledger: {why}")
     if refusal is not None:
         return RequestProgress("refused", f"{refusal.code}: {refusal.detail}")
     return RequestProgress("unknown", f"not known at {chain.me}: it was not submitted here, or it is long forgotten")

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from ledger.kernel.encoding import encode
-from ledger.kernel.instant import SECOND
+from ledger.kernel.encoding import digest, encode
+from ledger.kernel.instant import MINUTE, SECOND
+from ledger.output import BasicOutput, ChainAddress, Expiration, OutputId
+from node.live.api import server
 from node.live.api.answers import from_hex, to_hex
 from node.live.api.chain_routes import proof_info
 from tests.harness.small_run import crash
 from tests.harness.virtual_nodes import A1, A2, A3, A4, TANGLE1, VirtualCluster, going_on, serving
 from wasp.core_contracts.blocklog import prove_receipt
-from wasp.request import OffLedgerRequest
+from wasp.request import OffLedgerRequest, OnLedgerRequest
 
 POST = "/v1/requests/offledger"
 NORTH = "/v1/chains/north"
@@ -187,3 +189,40 @@ async def test_nothing_is_told_before_it_is_durable(cluster: VirtualCluster):
         assert not done
         node.commit.set()
         assert (await asked)["name"] == "north"
+
+
+async def test_a_node_whose_disk_is_full_says_so_and_tells_nothing_that_a_crash_could_take_back(
+    cluster: VirtualCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server, "DISK_WAIT", 0.02)
+    node = cluster.node(A1)
+    async with serving(node) as client:
+        node.commit.clear()
+        node.waits = ["the disk (no room), for 7 ms now: 1 turns are not released"]
+        told = await client.ask(NORTH, 503)
+        assert told["code"] == "not_durable"
+        assert told["message"].endswith("it waits for the disk (no room), for 7 ms now: 1 turns are not released")
+        assert (await client.ask("/v1/node/status"))["waits"] == node.waits
+        for path in ("/health", "/v1/node/info", "/v1/node/peers", "/v1/node/faults", "/metrics"):
+            await client.ask(path)
+
+
+async def test_an_on_ledger_request_waits_for_its_time_and_then_for_a_log_index(cluster: VirtualCluster):
+    chain = cluster.runtime.host(A1).chains["north"]
+    output_id, now = OutputId(digest("of another chain"), 0), cluster.runtime.now
+    expiration = Expiration(now + 5 * MINUTE, ChainAddress(cluster.scenario.chains["town"].program.id))
+    output = BasicOutput(5, ChainAddress(chain.id), expiration, now + MINUTE)
+    request = OnLedgerRequest(output_id, output)
+    path = f"{NORTH}/requests/{to_hex(request.id)}/wait?timeoutSeconds=0"
+    async with serving(cluster.node(A1)) as client:
+        chain.mempool.inbox.add(output_id, output)
+        told = await client.ask(path, 408)
+        assert (told["stage"], told["message"]) == (
+            "mempool",
+            f"confirmed on the ledger: it may be taken from {now + MINUTE} on",
+        )
+        cluster.runtime.run_until(now + MINUTE)
+        told = await client.ask(path, 408)
+        assert told["message"].startswith("confirmed on the ledger: to be proposed in log index 1 at ")
+        cluster.runtime.run_until(now + 6 * MINUTE)
+        assert (await client.ask(path, 408))["message"] == "confirmed on the ledger: its time to be taken is over"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from node.terminal import overrides_option, problems_told, tell_result, traceback_option, warn
+from node.terminal import overrides_option, problems_told, stop, tell_result, traceback_option, warn
 
 _folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 
@@ -101,6 +101,9 @@ def init(
 def node(configuration: Path, traceback: bool) -> None:
     """Run one node of a cluster until it is told to stop."""
     with problems_told(traceback):
-        from node.live.process import run_node
+        from node.live.process import NodeDown, run_node
 
-        run_node(configuration)
+        try:
+            run_node(configuration)
+        except NodeDown as down:
+            stop([str(down)], down.code)

@@ -5,14 +5,15 @@ were skipped, faults. There is no line per message, request or turn; metrics cou
 
 1. When the file has its largest size it is put aside as ``NAME.1``, in the place of the one before.
 2. Lines about events come at most at a rate, whatever happens; what is left out is counted, and told with the next line.
-3. A line that can't be written is counted, too: a full disk stops a node at its records, not at its log.
+3. A line that can't be written is counted, too: with a full disk a node waits for its records, not for its log.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import structlog
 
@@ -35,51 +36,52 @@ DETAIL_MAX = 300
 
 
 class LogFile:
-    """A text file of bounded size (1, 3)."""
+    """A text file of bounded size (1, 3), written line by line: what a crash leaves was written."""
 
     def __init__(self, path: Path, size_max: int) -> None:
         """Errors: ``OSError`` when the file can't be opened."""
         self.path = path
         self.lost = 0
-        """Lines that could not be written."""
+        """Lines that could not be written, or not whole."""
         self._size_max = size_max
-        self._file = self._opened()
+        self._is_torn = False
+        self._file: FileIO | None = self._opened()
 
-    def write(self, text: str) -> None:
-        """Append; ``text`` is one line or part of one."""
+    def write(self, line: str) -> None:
+        """Append a line."""
+        data = b"\n" * self._is_torn + line.encode("utf-8", "backslashreplace")
         try:
-            if self._size + len(text) > self._size_max and self._size:
+            if self._file is None or (self._size and self._size + len(data) > self._size_max):
                 self._put_aside()
-            self._file.write(text)
-            self._size += len(text)
+            assert self._file is not None
+            written = self._file.write(data)
         except OSError:
             self.lost += 1
+            return
+        self._size += written
+        self._is_torn = written < len(data)
+        self.lost += self._is_torn
 
     def flush(self) -> None:
-        """Hand what was written to the operating system."""
-        try:
-            self._file.flush()
-        except OSError:
-            self.lost += 1
+        """Nothing waits."""
 
     def close(self) -> None:
         """No more is written."""
-        try:
+        if self._file is not None:
             self._file.close()
-        except OSError:
-            self.lost += 1
 
-    def _opened(self) -> TextIO:
-        file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
+    def _opened(self) -> FileIO:
+        file = self.path.open("ab", buffering=0)
         self._size = file.tell()
         return file
 
     def _put_aside(self) -> None:
-        self._file.close()
-        try:
+        """A new file in the place of the full one; where that fails, it is tried again with the next line."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
             self.path.replace(self.path.with_name(f"{self.path.name}.1"))
-        finally:
-            self._file = self._opened()
+        self._file = self._opened()
 
 
 def configure_log(file: LogFile, node: NodeId) -> structlog.typing.BindableLogger:

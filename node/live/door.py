@@ -57,7 +57,11 @@ BACKLOG = 128
 WEBSOCKET_SIZE_MAX = FRAME_SIZE_MAX + SEAL_SIZE
 _SILENT = logging.getLogger("node.live.door")
 _SILENT.disabled = True
-_STATUS = {"wrong_version": HTTPStatus.UPGRADE_REQUIRED, "not_peering": HTTPStatus.NOT_FOUND}
+_STATUS = {
+    "malformed": HTTPStatus.BAD_REQUEST,
+    "not_peering": HTTPStatus.NOT_FOUND,
+    "wrong_version": HTTPStatus.UPGRADE_REQUIRED,
+}
 
 
 class Door:
@@ -106,7 +110,7 @@ class Door:
         )
         self._listening.setblocking(False)
         self._rate = TokenBucket(self._limits.newcomers_per_second_max, self._limits.newcomers_burst_max, self._now())
-        self._server = _Server(self._handle, self._connection_lost, self._limits)
+        self._server = _Server(self._handle, self._connection_lost)
         self._listen()
 
     async def stop(self) -> None:
@@ -158,7 +162,7 @@ class Door:
             newcomer.socket.close()
 
     def _protocol_for(self, newcomer: Newcomer, server: _Server) -> web.RequestHandler:
-        protocol = server()
+        protocol = _Protocol(server, newcomer, self._limits)
         self._by_protocol[protocol] = newcomer
         return protocol
 
@@ -220,19 +224,8 @@ class _Server(web.Server):
         self,
         handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         connection_lost: Callable[[web.RequestHandler], None],
-        limits: PeeringLimits,
     ) -> None:
-        super().__init__(
-            handle,
-            logger=_SILENT,
-            access_log=None,
-            keepalive_timeout=limits.handshake_timeout / SECOND,
-            lingering_time=0.0,
-            max_line_size=HEADER_SIZE_MAX,
-            max_field_size=HEADER_SIZE_MAX,
-            max_headers=HEADERS_MAX,
-            auto_decompress=False,
-        )
+        super().__init__(handle)
         self._told = connection_lost
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
@@ -240,12 +233,39 @@ class _Server(web.Server):
         self._told(handler)
 
 
+class _Protocol(web.RequestHandler):
+    """Reads narrow requests, logs nothing, and does not repeat what it does not understand."""
+
+    __slots__ = ("_newcomer",)
+
+    def __init__(self, server: web.Server, newcomer: Newcomer, limits: PeeringLimits) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            logger=_SILENT,
+            access_log=None,  # type: ignore[arg-type]
+            keepalive_timeout=limits.handshake_timeout / SECOND,
+            lingering_time=0.0,
+            max_line_size=HEADER_SIZE_MAX,
+            max_field_size=HEADER_SIZE_MAX,
+            max_headers=HEADERS_MAX,
+            auto_decompress=False,
+        )
+        self._newcomer = newcomer
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        self._newcomer.reason = Rejected("malformed", "what came is no request of HTTP, or too large for one")
+        return refusal(self._newcomer.reason)
+
+
 def refusal(rejected: Rejected) -> web.Response:
     """What somebody is told who is not wanted (5)."""
     response = web.Response(
         status=_STATUS.get(rejected.code, HTTPStatus.FORBIDDEN),
         text=f"{rejected}\n",
-        headers={REFUSED: rejected.code, REASON: quote(rejected.detail)},
+        headers={REFUSED: rejected.code, REASON: quote(rejected.detail), "Server": "tanglegrid"},
     )
     response.force_close()
     return response

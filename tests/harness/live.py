@@ -14,6 +14,7 @@ from node.live.live_clock import LiveClock
 from node.live.runtime import LiveLimits, LiveRuntime
 from node.live.store_errors import StoreFailed
 from node.live.surroundings import LiveEffects, Receiver
+from node.record_places import unsuperseded
 from node.wire import Wire
 from tests.harness.simulation import TOY_WIRE
 from tests.harness.toys import Log
@@ -44,7 +45,7 @@ class MemoryStore:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        return tuple(self.durable)
+        return tuple(unsuperseded(self.durable))
 
     def commit(self, records: Sequence[Record]) -> None:
         assert not self.closed

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,3 +121,17 @@ def test_when_the_node_is_killed_its_worker_ends_by_itself():
         node.kill()
         node.wait()
         asyncio.run(eventually(lambda: not is_alive(worker)))
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        test_a_worker_process_grinds_in_the_order_of_asking,
+        test_what_is_ground_when_the_node_stops_is_lost_and_the_worker_is_gone,
+        test_a_worker_that_dies_is_replaced_and_asked_again,
+    ],
+)
+def test_it_holds_on_the_faster_loop_as_well(test: Callable[[], Coroutine[Any, Any, None]]):
+    uvloop = pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(test())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path as FilePath
 from typing import Any
@@ -225,7 +226,7 @@ async def test_the_deadline_is_kept_without_polling():
     for _, _, heard in toy.log.entries:
         assert heard.now >= heard.message[1], "a timer is never early"
     assert (toy.runtime.counters.timers, toy.runtime.counters.turns) == (2, 2)
-    assert toy.runtime.counters.wakes <= 5, "one for each deadline, one more when the loop was early, one to stop"
+    assert toy.runtime.counters.wakes <= 7, "one for each deadline, two more where the loop was early, one to stop"
 
 
 async def test_an_idle_host_is_left_alone():
@@ -530,3 +531,22 @@ def test_latencies_are_counted_by_powers_of_two():
     )  # fmt: skip
     assert (latency.count, latency.total, latency.longest) == (6, 707 + (1 << 40), 1 << 40)
     assert [latency.quantile(p) for p in (10, 50, 80, 100)] == [1, 4, 1024, 1 << 31]
+
+
+# ------------------------------------------------------------------------------------------------- the faster loop
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        test_turns_that_end_while_a_commit_is_under_way_become_one_group_and_are_released_in_order,
+        test_the_deadline_is_kept_without_polling,
+        test_an_idle_host_is_left_alone,
+        test_a_deadline_that_comes_while_the_disk_stalls_waits_for_it_without_asking,
+        test_a_graceful_stop_handles_what_has_arrived_and_waits_for_the_disk,
+    ],
+)
+def test_it_holds_on_the_faster_loop_as_well(test: Callable[[], Coroutine[Any, Any, None]]):
+    uvloop = pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(test())

@@ -22,7 +22,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path as FilePath
 from typing import Any, TypeAlias
@@ -38,6 +38,7 @@ from node.live.store_file import Damage, Foreign, StoreFile
 from node.live.store_journal import journal_damage, journal_of
 from node.record_places import RecordPlaces, unsuperseded
 from wasp.chain_interface import ChainRecord
+from wasp.committee_log import LogIndexUsed
 
 HostRecord: TypeAlias = TangleRecord | ChainRecord
 """What hosts write down. A new kind of record is added here."""
@@ -69,7 +70,7 @@ class Store:
 
     @classmethod
     def found(cls, path: FilePath, network: str, node: NodeId, records: Sequence[Record] = ()) -> None:
-        """Make a new store (1); with records, for a node that had another: the log indices that it must not use again.
+        """Make a new store (1); with records, for a node that had another: ``used_log_indices``.
 
         Errors: ``StoreFailed``, also when there is a file already.
         """
@@ -231,6 +232,11 @@ def _encoded(records: Sequence[Record]) -> list[bytes]:
     contents = [_encode((record.path, record.supersedes, record.value)) for record in records]
     assert all(len(content) <= RECORD_SIZE_MAX for content in contents), "a record is larger than what is read back"
     return contents
+
+
+def used_log_indices(indices: Mapping[str, int]) -> tuple[Record, ...]:
+    """What a member that has lost its records is founded with: by chain, a log index; it opens none up to that again."""
+    return tuple([Record((chain, "log"), LogIndexUsed(index), ((chain, "log"),)) for chain, index in indices.items()])
 
 
 # --------------------------------------------------------------------------------------------------- locks and errors

@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 
 FOUND_ANEW = (
-    "Keep the file, under another name, and found a new store in its place. A layer-1 node loses nothing: it gets from its "
-    "neighbours what it needs. A committee member gets chain blocks and anchors from the other members, but it no longer "
-    "knows which log indices it took part in, and must not take part in one twice: found the store with the highest log "
-    "index that any other member of each of its chains names in its status; it takes part from the next one on. "
-    "Do that with at most f members of a committee at a time"
+    "Keep what is there, under another name, and found a new store in its place. A layer-1 node loses nothing: it gets from "
+    "its neighbours what it needs. A committee member gets chain blocks and anchors from the other members, but it no "
+    "longer knows which log indices it took part in, and must not take part in one twice: found its store with, for each "
+    "of its chains, the index after the highest log index that any other member names; it takes part in those behind. "
+    "Do so with at most f members of a committee, and with the next ones only when these take part again"
 )
 
 

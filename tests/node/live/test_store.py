@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.kernel.automaton import NodeId, Record
-from node.live.store import Store
+from node.live.store import Store, used_log_indices
 from node.live.store_errors import StoreBusy, StoreFailed, StoreForeign, StoreMissing
 from node.record_places import unsuperseded
 from tests.harness.store_writer import NETWORK, NODE, numbers, opened, ping, pong
@@ -84,10 +84,15 @@ def test_a_store_that_was_founded_must_not_be_missing(path):
 
 
 def test_a_node_that_lost_its_store_begins_with_the_log_indices_that_it_must_not_use(path):
-    used = Record(("mg1", "log"), LogIndexUsed(57), (("mg1", "log"),))
-    Store.found(path, NETWORK, NODE, [used])
+    used = used_log_indices({"mg1": 57, "community": 8})
+    assert [record.value for record in used] == [LogIndexUsed(57), LogIndexUsed(8)]
+    Store.found(path, NETWORK, NODE, used)
     assert sorted(file.name for file in path.parent.iterdir()) == ["store.db"]
-    assert Store.open(path, NETWORK, NODE, founded=True).records == (used,)
+    store = Store.open(path, NETWORK, NODE, founded=True)
+    assert store.records == used
+    opened_next = Record(("mg1", "log"), LogIndexUsed(58), (("mg1", "log"),))
+    store.commit([opened_next])
+    assert store.records == (used[1], opened_next)
 
 
 def test_a_file_is_never_replaced_by_a_new_one(path):

@@ -78,3 +78,22 @@ def test_the_index_behind_the_highest_is_taken_out_too(behind):
     indices = opened_by(network, "m1")
     assert (indices == sorted(set(indices))) == (behind == 1)
     assert [network.count(name) for name in ("m0", "m2", "m3")] == [2, 2, 2]
+
+
+def test_more_than_f_that_have_forgotten_all_begin_far_behind_every_index_and_the_others_follow():
+    network = ChainNetwork(4, QUICK)
+    network.run(2 * SECOND)
+    network.submit("m0", network.request(0, 0))
+    network.run(20 * SECOND)
+    far = 1_000_000
+    for name in ("m1", "m2"):
+        network.kill(name)
+        network.disks[name] = list(used_log_indices({CHAIN: far}))
+    for name in ("m1", "m2"):
+        network.start(name)
+    network.submit("m3", network.request(0, 1))
+    network.run(60 * SECOND)
+    assert [network.count(name) for name in ("m0", "m3")] == [2, 2]
+    assert len({chain.confirmed_block for chain in network.chains.values()}) == 1
+    assert all(chain.log.used > far for chain in network.chains.values())
+    assert network.faults == []

@@ -187,9 +187,11 @@ class Client:
 
 
 @asynccontextmanager
-async def serving(node: VirtualNode, token: str | None = None, **limits: int) -> AsyncIterator[Client]:
+async def serving(
+    node: VirtualNode, token: str | None = None, host: str = "127.0.0.1", **limits: int
+) -> AsyncIterator[Client]:
     """The API of a node, and a client of it."""
-    server = ApiServer(node, node.events, ApiSettings(token=token, limits=ApiLimits(**limits)))
+    server = ApiServer(node, node.events, ApiSettings(host, token=token, limits=ApiLimits(**limits)))
     await server.start()
     try:
         async with aiohttp.ClientSession() as session:

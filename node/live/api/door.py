@@ -1,6 +1,6 @@
 """Who comes in: how many connections, how many questions at once and per second, and who holds the token.
 
-1. Bound beyond the own machine, a token is compulsory; admin routes always need it.
+1. Bound beyond the own machine, everything but the probes needs the token; admin routes need it everywhere.
 2. A connection more than ``connections_max`` is closed at once. Those that never asked anything go first, when they have had
    ``FIRST_QUESTION_WAIT`` to do so: whoever opens connections for nothing keeps nobody else out for long.
 3. Each address has a rate with a burst; beyond it the answer is 429, and says when to come again.
@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import hmac
-from asyncio import Protocol, Transport, get_running_loop
+from asyncio import Protocol, get_running_loop
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -84,6 +84,7 @@ class Door:
 
     def __init__(self, settings: ApiSettings, now: Callable[[], Instant]) -> None:
         self._token = None if settings.token is None else f"Bearer {settings.token}".encode()
+        self._is_local = is_loopback(settings.host)
         self._limits = settings.limits
         self._now = now
         self._rates: dict[str, TokenBucket] = {}
@@ -98,10 +99,10 @@ class Door:
         if access == "open":
             return
         self._check_rate(request.remote or "")
-        if self._token is None:
-            if access == "admin":
-                raise Refused(403, "no_token", "this node has no token: nobody may do this through its API")
+        if self._is_local and access == "token":
             return
+        if self._token is None:
+            raise Refused(403, "no_token", "this node has no token: nobody may do this through its API")
         given = request.headers.get("Authorization", "").encode(errors="replace")
         if not hmac.compare_digest(given, self._token):
             raise Refused(401, "wrong_token", "expected the header Authorization: Bearer, with the node's token")
@@ -182,5 +183,4 @@ class _Closing(Protocol):
     """Closes its connection."""
 
     def connection_made(self, transport: Any) -> None:
-        assert isinstance(transport, Transport)
         transport.abort()

@@ -18,7 +18,7 @@ from node.live.api.events import NodeEvents
 from node.live.api.node_view import NodeView
 
 Access: TypeAlias = Literal["open", "token", "admin"]
-"""open: anybody; token: who has the token, if the node has one; admin: only who has the token."""
+"""open: anybody; token: anybody on the node's machine, and who has the token; admin: only who has the token."""
 BODY_TYPE = "application/json"
 EVENT_STREAM = "text/event-stream"
 METRICS_TYPE = "text/plain"

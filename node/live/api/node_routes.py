@@ -49,7 +49,7 @@ class NodeInfo(ApiModel):
     version: str
     kind: Literal["ledger", "household"]
     chains: list[str] = Field(description="Whose member it is, its own microgrid first")
-    incarnation: int = Field(description="1 at the first start, one more at each restart")
+    incarnation: int = Field(description="Rises with every start of the node")
     epoch_unix_us: int = Field(description="Instant 0, in microseconds of Unix time")
     started_at: int
     now: int

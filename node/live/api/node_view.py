@@ -53,7 +53,7 @@ class NodeView(Protocol):
 
     @property
     def incarnation(self) -> int:
-        """1 at the first start, one more at each restart."""
+        """Rises with every start."""
         ...
 
     @property

@@ -44,8 +44,8 @@ def test_what_only_this_machine_reaches():
     assert not any(is_loopback(host) for host in ("0.0.0.0", "::", "", "example.org", "10.0.0.1"))
 
 
-async def test_with_a_token_only_its_holders_are_answered_but_for_the_probes(cluster: VirtualCluster):
-    async with serving(cluster.node(A1), TOKEN) as client:
+async def test_beyond_this_machine_only_holders_of_the_token_are_answered_but_for_the_probes(cluster: VirtualCluster):
+    async with serving(cluster.node(A1), TOKEN, host="0.0.0.0") as client:
         await client.ask("/health")
         await client.ask("/ready")
         async with client.session.get(client.server.url + NORTH) as response:
@@ -53,6 +53,12 @@ async def test_with_a_token_only_its_holders_are_answered_but_for_the_probes(clu
         for path in (NORTH, "/metrics", "/openapi.json", "/v1/events/blocks"):
             assert (await client.ask(path, 401, token=TOKEN + "x"))["code"] == "wrong_token"
         assert (await client.ask(NORTH, token=TOKEN))["name"] == "north"
+
+
+async def test_on_this_machine_a_node_with_a_token_answers_everybody(cluster: VirtualCluster):
+    async with serving(cluster.node(A1), TOKEN) as client:
+        assert (await client.ask(NORTH))["name"] == "north"
+        assert (await client.ask(NORTH, token="not the token"))["name"] == "north"
 
 
 async def test_an_unknown_route_and_a_wrong_method_are_told_as_json(cluster: VirtualCluster):

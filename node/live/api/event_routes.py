@@ -24,10 +24,6 @@ SILENCE_MAX = 15.0
 _COMMENT = b": still here\n\n"
 
 
-class StreamQuery(ApiModel):
-    """Nothing to choose."""
-
-
 class ChainStreamQuery(ApiModel):
     """Of which chain."""
 

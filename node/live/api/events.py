@@ -10,8 +10,8 @@ made.
 | chainblocks | anchored, confirmed, undone | by chain |
 | clearings | anchored, confirmed | a chain block of this standing cleared an interval's market |
 
-A user who waits for a request is told of each fact that concerns it. Refusals are remembered for a while, for those who ask
-afterwards.
+A user who waits for a request is told of each fact that concerns it. Refusals that are its fate are remembered for a while,
+for those who ask afterwards; others are not: anybody could provoke them, with a forged signature under another's request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from market.book import ClearingRow
 from market.hierarchy import AUCTION
 from node.host import ChainFact
 from node.live.api.answers import to_hex
-from node.live.api.metrics import NodeMetrics
+from node.live.api.metrics import FATES, NodeMetrics
 from wasp.chain_block import ChainBlock
 from wasp.chain_interface import ChainBlockAnchored, ChainBlockConfirmed, ChainBlocksUndone
 from wasp.mempool import RequestPooled, RequestRefused
@@ -129,7 +129,7 @@ class NodeEvents:
     def __init__(self, metrics: NodeMetrics) -> None:
         self.metrics = metrics
         self.refusals: dict[Key, RequestRefused] = {}
-        """The newest ones."""
+        """The newest ones that are fates."""
         self._streams: list[EventStream] = []
         self._waits: dict[Key, list[RequestWait]] = {}
         self._waiting = 0
@@ -170,10 +170,11 @@ class NodeEvents:
                 pass
 
     def _note_refused(self, key: Key, fact: RequestRefused) -> None:
-        self.refusals.pop(key, None)
-        self.refusals[key] = fact
-        if len(self.refusals) > REFUSALS_KEPT:
-            del self.refusals[next(iter(self.refusals))]
+        if fact.code in FATES:
+            self.refusals.pop(key, None)
+            self.refusals[key] = fact
+            if len(self.refusals) > REFUSALS_KEPT:
+                del self.refusals[next(iter(self.refusals))]
         self._tell(key, fact)
 
     def _note_blocks(self, chain: str, name: str, blocks: Sequence[ChainBlock], fact: News) -> None:

@@ -31,6 +31,8 @@ TIMED_MAX = 10_000
 """Requests whose times are being measured: more than mempools hold."""
 BUCKETS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 """Seconds: a request takes from a network delay to an outage."""
+FATES = frozenset({"old_nonce", "replaced", "expired"})
+"""Codes of refusals after which the request is not executed any more."""
 KINDS_MAX = 64
 """Different kinds of faults that are counted apart: there are some dozens, and peers must not make more."""
 
@@ -102,12 +104,15 @@ class NodeMetrics:
     def _observe_chain(self, now: Instant, chain: str, fact: Any) -> None:
         match fact:
             case RequestPooled():
+                if (chain, fact.request_id) in self._came:
+                    return  # submitted again, and here already
                 self._off_ledger.labels(chain).inc()
                 if len(self._came) < TIMED_MAX:
-                    self._came.setdefault((chain, fact.request_id), now)
+                    self._came[chain, fact.request_id] = now
             case RequestRefused():
                 self._refused.labels(chain, fact.code).inc()
-                self._came.pop((chain, fact.request_id), None)
+                if fact.code in FATES:
+                    self._came.pop((chain, fact.request_id), None)
             case ChainBlockAnchored():
                 self._chain_blocks.labels(chain, "anchored").inc()
                 self._processed.labels(chain).inc(len(fact.receipts))

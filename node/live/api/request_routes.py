@@ -37,6 +37,7 @@ from node.live.api.chain_routes import (
     state_of,
 )
 from node.live.api.endpoint import Desk, Endpoint, Question, Refused
+from node.live.api.metrics import FATES
 from node.live.api.submitting import submitted
 from node.live.api.waiting import RequestProgress, Stage, progress_of
 from wasp.chain import Chain
@@ -51,8 +52,8 @@ TAKING_WAIT = 10
 """Seconds for the mempool's answer: far longer than a turn and a commit take."""
 WAIT_MAX = 60
 """Seconds that one question may wait; whoever waits longer asks again."""
-_CONTRADICTED = frozenset({"old_nonce", "nonce_ahead", "replaced", "expired"})
-"""Codes of refusals that come from the state of the chain, not from the request alone."""
+_STATUSES = {"pool_full": 503, "nonce_ahead": 429, **dict.fromkeys(sorted(FATES), 409)}
+"""Of refusals by their codes: too much waits of all accounts, too much of this one, it comes too late; of others 400."""
 
 
 class RequestPlace(ChainPlace):
@@ -137,7 +138,7 @@ async def _post(desk: Desk, question: Question) -> RequestTaken:
     match news:
         case None:
             raise Refused(503, "not_running", "the node stops")
-        case RequestRefused():
+        case RequestRefused() if request.id not in chain.mempool.pool:
             raise _refused(news)
         case _:
             return taken
@@ -151,8 +152,7 @@ def _decoded(text: str) -> OffLedgerRequest:
 
 
 def _refused(refusal: RequestRefused) -> Refused:
-    status = 503 if refusal.code == "pool_full" else 409 if refusal.code in _CONTRADICTED else 400
-    return Refused(status, refusal.code, refusal.detail)
+    return Refused(_STATUSES.get(refusal.code, 400), refusal.code, refusal.detail)
 
 
 def _receipt(desk: Desk, question: Question) -> ReceiptInfo:

@@ -83,7 +83,15 @@ async def test_what_is_not_there_is_not_found(cluster: VirtualCluster):
         }
         for path, code in paths.items():
             assert (await client.ask(f"{CORE}/{path}", 404))["code"] == code
-        for path in ("blocks/0xab", "transactions/ab", "outputs/" + nothing, "blocks?limit=0", "blocks?before=-1"):
+        assert (await client.ask(f"{CORE}/blocks?limit=1000"))["next"] is None
+        for path in (
+            "blocks?limit=1001",
+            "blocks/0xab",
+            "transactions/ab",
+            "outputs/" + nothing,
+            "blocks?limit=0",
+            "blocks?before=-1",
+        ):
             assert (await client.ask(f"{CORE}/{path}", 400))["code"] == "bad_question"
 
 

@@ -69,10 +69,10 @@ async def test_a_posted_request_is_taken_executed_confirmed_and_waited_for(clust
 
 
 async def test_a_request_that_can_not_be_taken_is_refused_with_the_reason(cluster: VirtualCluster):
-    good, stranger = order(cluster), cluster.request(A1, 0, "ask", 5, 10_000, ahead=1_000)
+    good, eager = order(cluster), cluster.request(A1, 0, "ask", 5, 10_000, ahead=1_000)
     forged = OffLedgerRequest(good.essence, bytes(64))
     cases = [
-        (body(stranger), 409, "nonce_ahead"),
+        (body(eager), 429, "nonce_ahead"),
         (body(forged), 400, "bad_signature"),
         ({"request": "0x00"}, 400, "undecodable"),
         ({"request": "00"}, 400, "bad_question"),
@@ -85,6 +85,20 @@ async def test_a_request_that_can_not_be_taken_is_refused_with_the_reason(cluste
             assert (await client.post(POST, sent, status))["code"] == code
     async with serving(cluster.node(TANGLE1)) as client:
         assert (await client.post(POST, body(good), 404))["code"] == "unknown_chain"
+
+
+async def test_a_forged_copy_of_a_request_changes_nothing_for_the_good_one(cluster: VirtualCluster):
+    good = order(cluster, ahead=1)
+    forged = OffLedgerRequest(good.essence, bytes(64))
+    async with serving(cluster.node(A1)) as client:
+        assert (await client.post(POST, body(forged), 400))["code"] == "bad_signature"
+        assert (await client.ask(wait(good, timeoutSeconds=0), 408))["stage"] == "unknown"
+        await client.post(POST, body(good), 202)
+        await client.post(POST, body(forged), 202)
+        assert (await client.ask(wait(good, timeoutSeconds=0), 408))["stage"] == "mempool"
+        lines = (await client.ask("/metrics")).splitlines()
+        assert 'tanglegrid_requests_off_ledger_total{chain="north"} 1.0' in lines
+        assert 'tanglegrid_requests_refused_total{chain="north",code="bad_signature"} 1.0' in lines
 
 
 async def test_a_full_mempool_and_a_busy_node_ask_to_come_again(cluster: VirtualCluster):

@@ -22,6 +22,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as MalformedBase64
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import quote, unquote
 
 from aiohttp import web
@@ -197,7 +198,9 @@ class Door:
         except ConnectionError:  # the connection broke meanwhile
             raise
         except Exception as error:
-            context = {"message": "the peering port failed", "exception": error}
+            context: dict[str, Any] = {"message": "the peering port failed", "exception": error}
+            if newcomer.proved:  # what a stranger can bring about is told, and is no reason to stop
+                context["task"] = asyncio.current_task()
             asyncio.get_running_loop().call_exception_handler(context)
             raise
 

@@ -2,8 +2,8 @@
 
 XSalsa20-Poly1305 (libsodium's secretbox). Each direction has a key of its own, and the nonce is the number of the frame,
 which both sides count: it is not sent. A frame that was changed, repeated, left out, put in, or sent back to its sender
-does not open, and the connection ends with it. Measured on one core: 3 microseconds to seal or open a frame of 300
-bytes, 15 of 20 kilobytes; beside 30 to 60 for all the rest of a frame's way.
+does not open, and the connection ends with it. Measured: 2.5 microseconds to seal or open a frame of 300 bytes, 15 one of
+20 kilobytes, of the 35 and 80 that a frame costs at both ends together.
 """
 
 from __future__ import annotations

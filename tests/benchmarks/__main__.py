@@ -10,13 +10,14 @@ import platform
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from tests.benchmarks import consensus, execution, kernel, runtime
+from tests.benchmarks import consensus, execution, kernel, peering, runtime
 from tests.benchmarks.rate import Result, results_of
 
 AREAS: dict[str, Callable[[], Iterator[Result]]] = {
     "kernel": partial(results_of, kernel.BENCHMARKS),
     "consensus": partial(results_of, consensus.BENCHMARKS),
     "execution": partial(results_of, execution.BENCHMARKS),
+    "peering": peering.results,
     "runtime": runtime.results,
 }
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.benchmarks import consensus, execution, kernel, runtime
+from tests.benchmarks import consensus, execution, kernel, peering, runtime
 from tests.benchmarks.rate import Benchmark, repeated
 
-ALL = (*kernel.BENCHMARKS, *consensus.BENCHMARKS, *execution.BENCHMARKS)
+ALL = (*kernel.BENCHMARKS, *consensus.BENCHMARKS, *execution.BENCHMARKS, *peering.BENCHMARKS)
 
 
 @pytest.mark.parametrize("benchmark", ALL, ids=lambda benchmark: benchmark.name)
@@ -24,3 +24,7 @@ def test_a_run_goes_on_until_it_has_handled_enough_messages(protocol: str, netwo
     measured = runtime.run(protocol, network, 4, messages_min=2_000)
     assert 2_000 <= measured.messages < 4_000
     assert measured.rate > 0 and measured.peak_megabytes > 0
+
+
+def test_frames_go_from_one_node_to_another_while_their_rate_is_measured():
+    assert peering.frame_rate(100, seconds=0) > 0

@@ -232,3 +232,55 @@ def test_everything_arrives_exactly_once_through_loss_duplication_and_reordering
         [number for number in range(count) if number % 2 == place] for place in (0, 1)
     ]
     assert [end.unacknowledged for end in ends] == [0, 0]
+
+
+def test_all_that_is_held_is_sent_again_over_a_new_connection_and_acknowledged_as_if_nothing_had_been():
+    one: Link[str] = Link(1, PARAMETERS)
+    other: Link[str] = Link(1, PARAMETERS)
+    headers = [one.send(text, 0) for text in "abc"]
+    other.receive(headers[1], D)
+    assert not one.receive(other.acknowledgement(), 2 * D)
+    again = one.resend_all(SECOND)
+    assert [(header.sequence, text) for header, text in again] == [(1, "a"), (3, "c")]
+    assert [other.receive(header, SECOND) for header, _ in again] == [True, True]
+    one.receive(other.acknowledgement(), SECOND + D)
+    assert (one.unacknowledged, [*one.held()], one.resent) == (0, [], 2)
+
+
+def test_sending_all_again_ends_the_doubling():
+    link: Link[str] = Link(1, PARAMETERS)
+    link.send("a", 0)
+    for _ in range(3):
+        assert link.deadline is not None
+        link.handle_timer(link.deadline)
+    link.resend_all(10 * SECOND)
+    assert link.deadline == 10 * SECOND + PARAMETERS.resend_initial
+
+
+def test_an_acknowledgement_alone_ends_the_wait_to_acknowledge():
+    one: Link[str] = Link(1, PARAMETERS)
+    other: Link[str] = Link(7, PARAMETERS)
+    other.receive(one.send("a", 0), D)
+    assert other.deadline == D + PARAMETERS.acknowledge_after
+    assert other.acknowledgement() == LinkHeader(7, 0, 1, 1, 1, b"")
+    assert other.deadline is None
+
+
+def test_a_frame_that_the_owner_gives_up_is_lost_and_the_peer_is_told_as_reconnected():
+    one: Link[str] = Link(1, PARAMETERS)
+    other: Link[str] = Link(1, PARAMETERS)
+    for text in "ab":
+        one.send(text, 0)
+    one.give_up_oldest()
+    assert (one.lost, [*one.held()]) == (1, ["b"])
+    assert one.receive(other.send("c", 0), D)
+    assert one.reconnected
+
+
+def test_the_round_trip_is_known_when_a_frame_was_acknowledged():
+    one: Link[str] = Link(1, PARAMETERS)
+    other: Link[str] = Link(1, PARAMETERS)
+    assert one.round_trip is None
+    other.receive(one.send("a", 0), D)
+    one.receive(other.send("b", D), 2 * D)
+    assert one.round_trip == 2 * D

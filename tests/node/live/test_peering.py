@@ -118,6 +118,22 @@ async def test_a_peer_that_comes_with_an_earlier_session_is_refused_with_the_rea
         assert not nodes.status("a", "b").connected
 
 
+async def test_of_two_processes_of_one_identity_the_one_with_the_later_session_is_talked_to():
+    async with neighbourhood("ab") as nodes:
+        former = nodes.running.pop("b")
+        port = nodes.ports["b"]
+        with socket.create_server((LOOPBACK, 0)) as free:
+            nodes.ports["b"] = free.getsockname()[1]
+        later = await nodes.start("b", session=2)
+        await until(lambda: nodes.status("a", "b").session == 2)
+        nodes.running["a"].send(B, (note(1),))
+        await until(lambda: nodes.notes["b"].numbers("a") == [1])
+        await until(lambda: "stale_session" in former.status.peers[0].last_error)
+        assert later.status.peers[0].connected
+        nodes.ports["b"] = port
+        await former.stop()
+
+
 async def test_a_cut_peer_is_left_and_refused_until_it_is_healed():
     async with neighbourhood("abc") as nodes:
         nodes.running["a"].set_fault(B, LinkFault(cut=True))

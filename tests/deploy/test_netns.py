@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.deployment import NETNS
+from tests.harness.deployment import NETNS, needs_namespaces
 
 NODE = """#!{python}
 import http.server, sys, tomllib
@@ -55,30 +55,6 @@ print(sys.argv[1], "reaches", *found, flush=True)
 """Prints which of the others it can connect to: ``a reaches b c``."""
 
 ADDRESSES = {"a": "10.231.0.2", "b": "10.231.0.3", "c": "10.231.0.4"}
-
-
-def needs_namespaces() -> str:
-    """Why there can be no namespaces here, or nothing."""
-    enter = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    command = [
-        "unshare",
-        *enter,
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "ip",
-        "link",
-        "add",
-        "switch",
-        "type",
-        "bridge",
-    ]
-    try:
-        tried = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        return f"{error.filename} is not installed"
-    return f"no network namespaces for this user: {tried.stderr.strip()}" if tried.returncode else ""
 
 
 REASON = needs_namespaces()

@@ -59,6 +59,33 @@ def shellcheck(path: Path) -> str:
 
 Linter = Callable[[Path], str]
 
+# -------------------------------------------------------------------------------------------------- network namespaces
+
+
+def needs_namespaces() -> str:
+    """Why there can be no namespaces here, or nothing."""
+    enter = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    command = [
+        "unshare",
+        *enter,
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "ip",
+        "link",
+        "add",
+        "switch",
+        "type",
+        "bridge",
+    ]
+    try:
+        tried = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        return f"{error.filename} is not installed"
+    return f"no network namespaces for this user: {tried.stderr.strip()}" if tried.returncode else ""
+
+
 # ------------------------------------------------------------------------------------------------------- Containerfile
 
 Instruction = tuple[str, str]

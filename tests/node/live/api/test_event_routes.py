@@ -88,6 +88,7 @@ async def test_a_stream_that_is_not_read_ends_and_says_so():
         stream.put(Event("booked", {"number": number}))
     assert not stream.ended
     stream.put(Event("booked", {}))
+    assert stream.ended
     stream.put(Event("booked", {}))
     last = await stream.next()
     assert last is not None

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Semaphore
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ledger.kernel.automaton import Fault, NodeId
+from ledger.kernel.automaton import Fault, NodeId, Record
 from ledger.kernel.rejection import Rejected
 from node.live.api.live_view import LiveNodeView
 from node.live.link_fault import NO_FAULT, LinkFault
 from node.live.runtime import LiveLimits
 from node.live.store_errors import StoreFailed
-from tests.harness.live import LiveToy, MemoryStore, eventually
+from tests.harness.live import PATIENCE, LiveToy, MemoryStore, eventually
 from tests.harness.toys import Say, Talker, ToyPing, names
 from tests.harness.virtual_nodes import peer_status
 
@@ -44,8 +46,8 @@ def seen(**surroundings: Any) -> tuple[LiveToy, FakePeering, LiveNodeView]:
     return toy, peering, LiveNodeView("small", 7, toy.runtime, peering, toy.runtime.stop)  # type: ignore[arg-type]
 
 
-def say(record: bool = True) -> Any:
-    return Say((B, C), ToyPing(1), record=record)
+def say() -> Any:
+    return Say((B, C), ToyPing(1), record=True)
 
 
 async def test_what_the_runtime_and_the_peering_know_is_seen():
@@ -86,26 +88,34 @@ async def test_a_full_inbox_is_a_busy_node():
         await eventually(lambda: toy.said)
 
 
+class SteppedStore(MemoryStore):
+    """Each commit needs a step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = Semaphore(0)
+
+    def commit(self, records: Sequence[Record]) -> None:
+        assert self.steps.acquire(timeout=PATIENCE)
+        super().commit(records)
+
+
 async def test_durable_waits_for_what_the_host_has_done_and_not_for_what_comes_after():
-    toy, _, view = seen()
+    store = SteppedStore()
+    toy, _, view = seen(store=store)
     async with toy.running():
         await view.durable()
-        toy.store.gate.clear()
-        toy.runtime.inject(say())
-        await eventually(lambda: toy.store.commits == 1)
-        first = asyncio.create_task(view.durable())
-        await asyncio.sleep(0)
-        toy.runtime.inject(say(record=False))
-        turns = toy.runtime.counters.turns
-        await eventually(lambda: toy.runtime.counters.turns > turns)
-        second = asyncio.create_task(view.durable())
-        await asyncio.sleep(0)
-        assert not first.done()
-        assert not second.done()
-        toy.store.gate.set()
-        await first
-        assert len(toy.said) >= 1
-        await second
+        waiting: list[asyncio.Task[None]] = []
+        for turns in (1, 2):
+            toy.runtime.inject(say())
+            await eventually(lambda turns=turns: toy.runtime.commits.turns == turns)
+            waiting.append(asyncio.create_task(view.durable()))
+            await asyncio.sleep(0)
+        store.steps.release()
+        await waiting[0]
+        assert (toy.said, waiting[1].done()) == (["said"], False)
+        store.steps.release()
+        await waiting[1]
         assert toy.said == ["said", "said"]
         await view.durable()
 

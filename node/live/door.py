@@ -188,7 +188,6 @@ class Door:
             handshake = newcomer.handshake
             if handshake is None:
                 raise Rejected("no_hello", "a proof came without a hello before it on the same connection")
-            newcomer.handshake = None  # a challenge is for one proof
             keys = handshake.handle_proof(decoded(request.headers, PROOF))
             self._admit(handshake)
             return await self._open(request, newcomer, handshake, keys)

@@ -96,7 +96,7 @@ class PeerLink:
         self.urged = asyncio.Event()
         """Set when dialling should not wait any longer."""
         self._me = me
-        self._address = address
+        self.address = address
         self._limits = limits
         self._receiver = receiver
         self._link: Link[tuple[bytes, ...]] = Link(session, limits.link_parameters())
@@ -314,7 +314,7 @@ class PeerLink:
         connection, link = self.connection, self._link
         return PeerStatus(
             node=self.peer,
-            address=self._address,
+            address=self.address,
             connected=connection is not None,
             since_us=self._since_us,
             dialled_by_me=None if connection is None else connection.dialled_by_me,

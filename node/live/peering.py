@@ -190,10 +190,7 @@ class Peering:
     ) -> None:
         """Serve a connection that the peer dialled."""
         connection = Connection(websocket, raw_socket, keys, handshake.peer_session, False, self._wire, self._limits)
-        try:
-            await self._serve(self._links[handshake.peer], connection)
-        except Rejected as rejected:
-            self._refuse(handshake.peer, rejected)
+        await self._serve(self._links[handshake.peer], connection)
 
     async def _serve_responder(
         self, handshake: DiallerHandshake, websocket: aiohttp.ClientWebSocketResponse[Any], raw_socket: socket.socket
@@ -210,10 +207,11 @@ class Peering:
             await link.serve(connection)
         except PeerFault as fault:
             link.suspend()
-            link.last_error = str(fault)
-            rejected = Rejected(fault.kind, fault.detail)
-            if self._refusals.note(link.peer, rejected, time_ns() // 1000, now()):
-                self._receiver.peer_fault(link.peer, fault.kind, fault.detail)
+            link.last_error = f"{fault.kind}: {fault.detail}"
+            self._refuse(link.peer, Rejected(fault.kind, fault.detail))
+        except Rejected as rejected:  # nobody knows whose doing it is: all that is known is where it came from
+            link.last_error = str(rejected)
+            self._refuse(link.address, rejected)
 
     def _refuse(self, who: str, rejected: Rejected) -> None:
         if rejected.code in USUAL:

@@ -174,6 +174,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
+async def never(handshake: DiallerHandshake, websocket: Any) -> None:
+    """What is done with a websocket that is not expected to open."""
+    raise AssertionError("no websocket is opened")
+
+
 class Relay:
     """Somebody in the middle, who passes on what goes to a port, or does not, or changes it."""
 

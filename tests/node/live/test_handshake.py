@@ -137,11 +137,12 @@ def test_a_proof_of_an_earlier_handshake_is_refused_though_its_hello_is_repeated
     assert refusal(lambda: second.handle_proof(proof)) == "bad_signature"
 
 
-def test_a_responder_s_signature_is_no_proof_of_a_dialler():
-    dialler = DiallerHandshake(identity("a"), B)
-    responder = ResponderHandshake(identity("b"), dialler.hello)
-    answer = decoded_answer(responder.answer)
-    assert refusal(lambda: responder.handle_proof(encode(PeerProof(answer.signature)))) == "bad_signature"
+def test_a_responder_s_signature_is_no_proof_of_a_dialler_even_of_one_that_was_given_the_same_key():
+    """Who dials as a has b's own answer, and sends its signature back."""
+    twins = Identity(B, SIGNERS["b"], "net", 7, {A: SIGNERS["b"].public_key})
+    responder = ResponderHandshake(twins, DiallerHandshake(identity("a", key="b"), B).hello)
+    reflected = encode(PeerProof(decoded_answer(responder.answer).signature))
+    assert refusal(lambda: responder.handle_proof(reflected)) == "bad_signature"
 
 
 def test_a_handshake_that_a_peer_relays_to_a_third_node_is_refused_there():

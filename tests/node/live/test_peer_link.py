@@ -7,6 +7,7 @@ import pytest
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.instant import SECOND
 from ledger.kernel.rejection import Rejected
+from node.link import LinkHeader
 from node.live.connection import Connection
 from node.live.link_fault import NO_FAULT, LinkFault
 from node.live.peer_link import PeerLink
@@ -130,3 +131,19 @@ async def test_nothing_is_sent_again_while_a_connection_is_behind():
 def test_a_fault_that_can_not_be_is_none(fault: dict[str, Any]):
     with pytest.raises(AssertionError):
         LinkFault(**fault)
+
+
+async def test_what_is_held_is_sent_when_the_peer_is_first_heard_over_a_new_connection_and_not_before():
+    link = await link_of("a", "b")
+    link.send((note(1),))
+    connection = ConnectionInPlace(1, True, 0)
+    link.connection = cast(Connection, connection)
+    link.send((note(2),))
+    assert connection.put_frames == []
+    acknowledgement = LinkHeader(1, 0, 1, 0, 0)
+    link.frame_came(acknowledgement, (), 0, Clock.now)
+    assert [packets for _, packets, _ in connection.put_frames] == [(note(1),), (note(2),)]
+    link.frame_came(acknowledgement, (), 0, Clock.now)
+    assert len(connection.put_frames) == 2
+    assert link._timer is not None
+    link._timer.cancel()

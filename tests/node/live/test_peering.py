@@ -7,6 +7,7 @@ import pytest
 
 from ledger.kernel.automaton import NodeId
 from ledger.kernel.instant import MILLISECOND, SECOND
+from ledger.kernel.rejection import Rejected
 from node.live.link_fault import LinkFault
 from node.live.peering_limits import PeeringLimits
 from tests.harness.peers import (
@@ -16,6 +17,7 @@ from tests.harness.peers import (
     Relay,
     changed,
     neighbourhood,
+    never,
     note,
     until,
 )
@@ -52,6 +54,7 @@ async def test_of_two_connections_of_a_pair_the_one_stays_that_the_smaller_name_
             nodes.running[one].send(NodeId(other), (note(1),))
             nodes.running[other].send(NodeId(one), (note(2),))
         await until(lambda: all(len(nodes.notes[name].frames) == 3 for name in "abcd"))
+        assert all(nodes.notes[name].faults == [] for name in "abcd")
     finally:
         await nodes.close()
 
@@ -225,14 +228,28 @@ async def test_a_receiver_without_room_slows_its_peers_down_and_loses_nothing():
         assert nodes.notes["b"].numbers("a") == [*range(60)]
 
 
+async def test_a_peer_that_is_not_read_because_there_is_no_room_is_not_taken_for_dead():
+    async with neighbourhood("ab", keep_alive_every=20 * MILLISECOND, head_start=5 * SECOND) as nodes:
+        nodes.notes["b"].has_room.clear()
+        before = nodes.status("b", "a").sent_frames
+        await until(lambda: nodes.status("b", "a").sent_frames > before + 20)  # so often it has looked meanwhile
+        nodes.notes["b"].has_room.set()
+        nodes.running["a"].send(B, (note(1),))
+        await until(lambda: nodes.notes["b"].numbers("a") == [1])
+        assert nodes.status("b", "a").connections == 1
+
+
 async def test_a_peer_that_sends_too_fast_is_read_at_the_rate_that_is_allowed():
     async with neighbourhood("ab", running="a") as nodes:
         await nodes.start("b", limits=changed(bytes_per_second_max=1 << 20, bytes_burst_max=1 << 22))
         await nodes.connected("ab")
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
         for number in range(60):
             nodes.running["a"].send(B, (note(number, 100_000),))
         await until(lambda: len(nodes.notes["b"].frames) == 60)
-        assert nodes.status("b", "a").throttled_us > 0  # 6 MB, of which 4 MB are the burst
+        assert loop.time() - begin >= 1.5  # at least: of 6 MB 4 MiB pass at once, and the rest at 1 MiB a second
+        assert nodes.status("b", "a").throttled_us > 0
         assert nodes.notes["b"].faults == []
 
 
@@ -264,10 +281,10 @@ async def test_an_idle_connection_is_kept_alive():
 
 async def test_what_was_sent_before_the_node_stops_still_leaves():
     async with neighbourhood("ab", back_off_first=10 * SECOND, back_off_max=10 * SECOND) as nodes:
-        for number in range(500):
-            nodes.running["a"].send(B, (note(number, 1000),))
+        for number in range(60):  # more than sockets take at once
+            nodes.running["a"].send(B, (note(number, 100_000),))
         await nodes.stop("a")
-        await until(lambda: len(nodes.notes["b"].frames) == 500)
+        await until(lambda: len(nodes.notes["b"].frames) == 60)
         await until(lambda: "the node stops" in nodes.status("b", "a").last_error)
 
 
@@ -277,6 +294,19 @@ async def test_stopping_does_not_wait_for_a_peer_that_does_not_read():
         for number in range(80):
             nodes.running["a"].send(B, (note(number, 100_000),))
         await nodes.stop("a")
+        nodes.notes["b"].has_room.set()
+
+
+async def test_a_node_that_is_stopping_takes_no_new_connections():
+    async with neighbourhood("abc", running="ab") as nodes:
+        nodes.notes["b"].has_room.clear()
+        for number in range(80):
+            nodes.running["a"].send(B, (note(number, 100_000),))
+        stopping = asyncio.ensure_future(nodes.running.pop("a").stop())
+        await asyncio.sleep(0)
+        with pytest.raises(Rejected, match="stopping"):
+            await nodes.dial(nodes.identity("c"), "a", never)
+        await stopping
         nodes.notes["b"].has_room.set()
 
 

@@ -33,6 +33,7 @@ from tests.harness.peers import (
     Relay,
     changed,
     neighbourhood,
+    never,
     note,
     signer_of,
     until,
@@ -154,7 +155,7 @@ async def test_who_takes_another_s_name_without_its_key_gets_no_connection_and_d
         assert b"undecodable" in await reader.read()
         writer.transport.abort()
         with pytest.raises(Rejected, match="bad_signature"):
-            await nodes.dial(thief, "a", _never)
+            await nodes.dial(thief, "a", never)
         await until(lambda: nodes.running["a"].status.newcomers == 0)
         assert nodes.running["a"].status.refused["undecodable"] == 1
         nodes.running["b"].send(A, (note(1),))
@@ -216,10 +217,6 @@ async def test_somebody_in_the_middle_who_changes_a_byte_ends_the_connection_and
         await nodes.close()
 
 
-async def _never(handshake: DiallerHandshake, websocket: Any) -> None:
-    raise AssertionError("no websocket is opened")
-
-
 BAD_FRAMES: dict[str, tuple[bytes, str]] = {
     "random bytes": (random.Random(2).randbytes(300), "undecodable_frame"),
     "nothing": (b"", "undecodable_frame"),
@@ -245,7 +242,7 @@ async def test_a_peer_whose_frame_is_none_is_at_fault_and_suspended_and_the_othe
         assert nodes.notes["a"].faults == [(C, kind)]
         assert nodes.running["a"].status.refused[kind] == 1
         with pytest.raises(Rejected, match=r"suspended.*c broke the rules"):
-            await nodes.dial(nodes.identity("c"), "a", _never)
+            await nodes.dial(nodes.identity("c"), "a", never)
         assert nodes.notes["a"].numbers("c") == []
         nodes.running["b"].send(A, (note(1),))
         await until(lambda: nodes.notes["a"].numbers("b") == [1])
@@ -270,6 +267,8 @@ async def test_what_is_not_sealed_by_the_peer_is_nobody_s_fault(kind: str):
         await until(lambda: not nodes.status("a", "c").connected)
         assert not nodes.status("a", "c").suspended
         assert nodes.notes["a"].frames == []
+        await until(lambda: "tampered" in nodes.running["a"].status.refused or "long" in kind)
+        assert nodes.running["a"].status.refused.get("tampered", 0) == ("long" not in kind)  # too long: not even opened
 
 
 async def test_a_peer_that_floods_is_slowed_down_and_then_suspended():
@@ -391,7 +390,7 @@ async def test_a_dialler_that_finds_no_peer_says_so_and_goes_on(answer: bytes):
     nodes = Neighbourhood("ab")
     try:
         with pytest.raises(Rejected) as caught:
-            await nodes.dial(nodes.identity("a"), "b", _never, server.sockets[0].getsockname()[1])
+            await nodes.dial(nodes.identity("a"), "b", never, server.sockets[0].getsockname()[1])
         assert caught.value.code in ("unreachable", "not_a_peer", "undecodable", "refused")
         assert "\x1b" not in str(caught.value)
     finally:
@@ -402,7 +401,7 @@ async def test_a_dialler_that_finds_no_peer_says_so_and_goes_on(answer: bytes):
 async def test_a_peer_that_is_not_there_is_unreachable_with_the_cause():
     nodes = Neighbourhood("ab")
     with pytest.raises(Rejected, match=r"unreachable: b at 127.0.0.1:\d+: Connection refused"):
-        await nodes.dial(nodes.identity("a"), "b", _never)
+        await nodes.dial(nodes.identity("a"), "b", never)
     with pytest.raises(Rejected, match=r"unreachable: b at 127\.0\.0\.1:1: "):
         await dial(nodes.identity("a"), nodes.peers({"b": 1})[1], LIMITS, _never_served)
     assert signer_of("a").public_key == nodes.peers()[0].public_key

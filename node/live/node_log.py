@@ -33,6 +33,7 @@ LINES_BURST_MAX = 1_000
 """A node that catches up tells of each chain block."""
 DETAIL_MAX = 300
 """Letters of what a fault tells."""
+_FIRST = ("timestamp", "level", "node", "event")
 
 
 class LogFile:
@@ -92,6 +93,7 @@ def configure_log(file: LogFile, node: NodeId) -> structlog.typing.BindableLogge
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _in_order,
             structlog.processors.JSONRenderer(default=repr),
         ],
         logger_factory=structlog.WriteLoggerFactory(file=file),  # type: ignore[arg-type] # writes and flushes
@@ -99,6 +101,13 @@ def configure_log(file: LogFile, node: NodeId) -> structlog.typing.BindableLogge
     )
     logger: structlog.typing.BindableLogger = structlog.get_logger("tanglegrid.node", node=node)
     return logger
+
+
+def _in_order(
+    _logger: structlog.typing.WrappedLogger, _method: str, fields: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """When, where and what come first: people read logs, too."""
+    return {key: fields.pop(key) for key in _FIRST if key in fields} | dict(fields)
 
 
 class NodeLog:

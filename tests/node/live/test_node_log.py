@@ -64,6 +64,11 @@ def test_events_and_faults_are_told_and_what_happens_all_the_time_is_not(file, l
     ]  # fmt: skip
 
 
+def test_a_line_begins_with_when_where_and_what(file, log):
+    log.observe(5, ME, (SKIPPED,), ())
+    assert list(lines(file.path)[0]) == ["timestamp", "level", "node", "event", "at_us", "chain", "log_index", "reason"]
+
+
 def test_a_flood_is_logged_at_a_rate_and_what_is_left_out_is_counted(file, log):
     flood = (Fault(LIAR, "flood", (), ""),) * (LINES_BURST_MAX + 10)
     log.observe(0, ME, (), flood)

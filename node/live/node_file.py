@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, NamedTuple, TypeVar
 
@@ -106,7 +106,7 @@ class ClusterFile(Section):
     @property
     def epoch_us(self) -> int:
         """Microseconds of Unix time."""
-        return round((self.epoch - _UNIX).total_seconds()) * 1_000_000 + self.epoch.microsecond
+        return (self.epoch - _UNIX) // timedelta(microseconds=1)
 
 
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)

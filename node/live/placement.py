@@ -75,8 +75,6 @@ def free_ports(count: int) -> list[int]:
     found: list[int] = []
     with ExitStack() as stack:
         for offset in range(len(PORTS)):
-            if len(found) == count:
-                return found
             port = PORTS[(first - PORTS.start + offset) % len(PORTS)]
             candidate = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
             try:
@@ -84,6 +82,8 @@ def free_ports(count: int) -> list[int]:
             except OSError:
                 continue
             found.append(port)
+            if len(found) == count:
+                return found
     raise ConfigurationError(
         [f"{count} free ports are needed from {PORTS.start} to {PORTS.stop - 1}: {len(found)} are free"]
     )

@@ -152,13 +152,38 @@ async def test_a_cut_peer_is_left_and_refused_until_it_is_healed():
         assert nodes.running["a"].faults == {}
 
 
+async def test_a_healed_peer_that_is_still_away_is_dialled_at_once_and_then_with_growing_waits():
+    dialled = 0
+
+    def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal dialled
+        dialled += 1
+        writer.close()
+
+    server = await asyncio.start_server(count, LOOPBACK, 0)
+    nodes = Neighbourhood("ab")
+    limits = changed(back_off_first=20 * SECOND, back_off_max=20 * SECOND)
+    try:
+        await nodes.start("a", limits=limits, elsewhere={"b": server.sockets[0].getsockname()[1]})
+        await until(lambda: dialled > 0)
+        before = dialled
+        nodes.running["a"].set_fault(B, LinkFault(cut=True))
+        nodes.running["a"].set_fault(B)
+        await until(lambda: dialled > before)
+        await asyncio.sleep(0.2)
+        assert dialled <= before + 3  # an attempt, which the client may repeat by itself; the next comes after seconds
+    finally:
+        server.close()
+        await nodes.close()
+
+
 async def test_frames_that_an_injected_loss_takes_are_sent_again():
     async with neighbourhood("ab") as nodes:
-        nodes.running["a"].set_fault(B, LinkFault(loss=0.3))
-        for number in range(200):
+        nodes.running["a"].set_fault(B, LinkFault(loss=0.2))
+        for number in range(80):
             nodes.running["a"].send(B, (note(number),))
-        await until(lambda: len(nodes.notes["b"].frames) == 200)
-        assert sorted(nodes.notes["b"].numbers("a")) == [*range(200)]
+        await until(lambda: len(nodes.notes["b"].frames) == 80)
+        assert sorted(nodes.notes["b"].numbers("a")) == [*range(80)]
         status = nodes.status("a", "b")
         assert status.dropped > 0
         assert status.resent > 0

@@ -88,3 +88,10 @@ def test_a_moment_that_depends_on_where_one_is_is_refused(tmp_path: Path, given)
     path.write_text(f"epoch = {given}\n")
     with pytest.raises(ConfigurationError, match=r"cluster\.toml:1: epoch: expected a moment of UTC such as 2026-"):
         read_cluster_file(path)
+
+
+@pytest.mark.parametrize("part_of_second", [0, 499_999, 500_000, 999_999])
+def test_the_epoch_is_kept_to_the_microsecond(tmp_path: Path, part_of_second: int):
+    path = tmp_path / "cluster.toml"
+    path.write_text(f"epoch = 2026-11-23T00:00:00.{part_of_second:06}Z\n")
+    assert read_cluster_file(path).epoch_us == 1_795_392_000_000_000 + part_of_second

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from node.live.cluster_commands import RUNNING_COMMANDS
 from node.live.commands import cluster, node
 from node.terminal import (
     FAILED,
@@ -35,6 +36,8 @@ def main() -> None:
 
 
 main.add_command(cluster)
+for command in RUNNING_COMMANDS:
+    cluster.add_command(command)
 main.add_command(node)
 
 _configuration = click.argument("configuration", type=click.Path(path_type=Path))

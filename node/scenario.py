@@ -139,7 +139,7 @@ class Scenario:
         gates = tuple(section.gate - level * section.gate_step for level in range(levels))
         self._check_speed_up(opening - gates[-1])
         return MarketParameters(
-            first_delivery=max(length, opening + WARM_UP),
+            first_delivery=first_opening(self.configuration) + opening,
             interval_length=length,
             intervals=self.configuration.scenario.intervals,
             opening=opening,
@@ -360,3 +360,9 @@ def _forecast(configuration: Configuration, seed: int) -> Forecast:
             return PersistenceForecast(DAY // configuration.market.interval)
         case "noisy":
             return NoisyForecast(round(section.forecast_error * MILLION), digest("forecasts", seed))
+
+
+def first_opening(configuration: Configuration) -> Instant:
+    """When the market of the first interval opens."""
+    section = configuration.market
+    return max(section.interval // configuration.scenario.speed_up - section.opening, WARM_UP)

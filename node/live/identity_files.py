@@ -187,6 +187,11 @@ def read_secrets(path: Path, public: PublicIdentities) -> tuple[HostSecrets, str
     return secrets, file.api_token
 
 
+def read_token(path: Path) -> str:
+    """The token of a host's API, alone: for whoever asks the API."""
+    return _read(path, SecretFile, SECRET_FORMAT).api_token
+
+
 _SHARED = ("signing", "coin", "decryption")
 
 

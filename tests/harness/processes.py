@@ -47,7 +47,7 @@ class NodeProcess:
         output, errors = self._process.communicate(timeout=PATIENCE)
         return self._process.returncode, output, errors
 
-    def wait_for(self, condition: Callable[[], bool]) -> None:
+    def wait_for(self, condition: Callable[[], object]) -> None:
         """Return when the condition holds; fail when it does not come, or the process ends first."""
         give_up = time.monotonic() + PATIENCE
         while not condition():

@@ -3,6 +3,7 @@
 import json
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -39,11 +40,11 @@ def log(file: LogFile) -> NodeLog:
     return NodeLog(configure_log(file, ME), file)
 
 
-def lines(path: Path) -> list[dict]:
+def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def events(path: Path) -> list[dict]:
+def events(path: Path) -> list[dict[str, Any]]:
     """The lines, without what every line has."""
     told = lines(path)
     for line in told:
@@ -138,7 +139,7 @@ def test_a_log_that_could_not_be_put_aside_goes_on_when_it_can(tmp_path):
 def test_all_observers_see_the_same():
     class Seen:
         def __init__(self) -> None:
-            self.seen: list = []
+            self.seen: list[Any] = []
 
         def observe(self, *what) -> None:
             self.seen.append(what)

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from functools import partial
 from pathlib import Path
 from time import time_ns
 
@@ -56,7 +57,7 @@ def nodes(tmp_path: Path) -> Path:
 def test_four_homes_and_a_layer_1_node_confirm_their_first_anchor_stop_and_start_again(nodes: Path):
     with running(*(nodes / name for name in ("tangle1", *HOMES))) as processes:
         for process in processes[1:]:
-            process.wait_for(lambda process=process: bool(process.events("chain_block_confirmed")))
+            process.wait_for(partial(process.events, "chain_block_confirmed"))
         assert {process.events("chain_block_confirmed")[0]["index"] for process in processes[1:]} == {1}
         assert sum(process.events("chain_block_anchored")[0]["requests"] for process in processes[1:]) > 0
         assert not [fault for process in processes for fault in process.events("fault")]

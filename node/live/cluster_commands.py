@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.terminal import FAILED, problems_told, stop, tell_result, traceback_option, warn
+from node.terminal import FAILED, INTERRUPTED, problems_told, stop, tell_result, traceback_option, warn
 
 if TYPE_CHECKING:
     from ledger.kernel.automaton import NodeId
@@ -72,13 +72,20 @@ def up(folder: Path, wait_seconds: float, as_json: bool, disposable: bool, trace
     command ends. Doing it again does no harm.
     """
     with _cluster(folder, traceback) as cluster:
-        from node.live.cluster_up import bring_up, remain_until_interrupted
+        from node.live.cluster_up import bring_up, remain_until_interrupted, remove_disposable
 
-        outcome = bring_up(cluster, wait_seconds, _note)
-        document = outcome.document()
-        _tell(outcome.text(), as_json, **document)
+        try:
+            outcome = bring_up(cluster, wait_seconds, _note)
+        except KeyboardInterrupt:
+            if disposable:
+                remove_disposable(cluster)
+            alive = len(cluster.alive) if folder.exists() else 0
+            stop([f"interrupted; {alive} nodes run" + f": tanglegrid cluster down {folder}" * bool(alive)], INTERRUPTED)
+        _tell(outcome.text(), as_json, **outcome.document())
         if disposable:
-            tell_result(f"until interrupted; {remain_until_interrupted(cluster)}")
+            _note("until interrupted")
+            remain_until_interrupted(cluster)
+            _note(f"{folder} is stopped and removed")
         elif not outcome.standing.is_trading:
             stop(
                 [f"not trading after {wait_seconds:g} seconds; it goes on: tanglegrid cluster status {folder}"], FAILED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -120,22 +121,21 @@ def set_links(cluster: Cluster, links: Links, fault: str, **details: Any) -> lis
     return asyncio.run(_apply(cluster, links, running))
 
 
-def remain_until_interrupted(cluster: Cluster) -> str:
-    """Stay until interrupted, or told to end, or until no node runs; then stop the cluster and remove its folder."""
-    ended = False
-
-    def end(*_: object) -> None:
-        nonlocal ended
-        ended = True
-
+def remain_until_interrupted(cluster: Cluster) -> None:
+    """Stay until interrupted, or told to end, or until no node runs; then nothing is left of the cluster."""
+    ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    while not ended and cluster.alive:
-        time.sleep(REMAINING_POLL)
+        signal.signal(number, lambda *_: ended.set())
+    while cluster.alive and not ended.wait(REMAINING_POLL):
+        pass
+    remove_disposable(cluster)
+
+
+def remove_disposable(cluster: Cluster) -> None:
+    """Stop the cluster, and remove its folder."""
     with cluster.locked():
         stop_nodes(cluster, cluster.names)
     clean_cluster(cluster, everything=True)
-    return f"{cluster.folder} is stopped and removed"
 
 
 def _started(cluster: Cluster, nodes: Sequence[NodeId]) -> list[NodeId]:

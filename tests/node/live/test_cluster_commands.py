@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,7 +134,7 @@ def test_without_layer_1_nothing_is_confirmed(street):
     street.answer("kill", "tangle1")
     assert street.chain["stuck"] == "no layer-1 node is up: nothing is confirmed"
     assert street.answer("restart", "tangle1")["started"] == ["tangle1"]
-    street.grows()
+    assert street.chain["stuck"] is None
 
 
 def test_all_are_stopped_and_what_was_confirmed_is_there_when_they_come_back(street):
@@ -155,3 +157,23 @@ def test_a_node_that_can_not_run_takes_those_with_it_that_were_started_with_it(t
     assert (code, output) == (1, "")
     assert f"error: a1 has ended: {store}: " in errors
     assert [node["state"] for node in street.answer("status")["nodes"]] == ["down"] * 5
+
+
+def test_of_a_disposable_cluster_that_is_interrupted_nothing_is_left(tmp_path):
+    folder = init_street(tmp_path)
+    command = [sys.executable, "-m", "node", "cluster", "up", "-d", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        try:
+            files = [folder / "nodes" / node / "pid" for node in STREET_NODES]
+            while not all(path.exists() for path in files):
+                assert up.poll() is None
+                time.sleep(0.05)
+            pids = [json.loads(path.read_text())["pid"] for path in files]
+            up.send_signal(signal.SIGINT)
+            output, errors = up.communicate(timeout=PATIENCE)
+        finally:
+            up.kill()
+    assert (up.returncode, output) == (130, "")
+    assert errors.endswith("error: interrupted; 0 nodes run\n")
+    assert [pid for pid in pids if identity_of(pid) is not None] == []
+    assert not folder.exists()

@@ -228,7 +228,7 @@ def _title_lines(summary: Mapping[str, Any]) -> list[str]:
     network, hardware = summary["network"], summary["hardware"]
     silent = f", {summary['silent']} of them silent" if summary["silent"] else ""
     title = (
-        f"{summary['protocol']}, {summary['nodes']} nodes{silent}, seed {summary['seed']}: "
+        f"{summary['protocol']}, {_counted(summary['nodes'], 'node')}{silent}, seed {summary['seed']}: "
         f"{_counted(summary['blocks_anchored'], 'block')} in {summary['simulated_us'] / 1e6:,.3f} s of simulated time"
     )
     if network["model"] == "matrix":
@@ -239,9 +239,21 @@ def _title_lines(summary: Mapping[str, Any]) -> list[str]:
         )
     load = "full" if summary["rate"] is None else f"at {summary['rate']:g} requests/s"
     batches = f"batches of {summary['batch']} requests of {summary['payload']} B, {load}"
-    cpu = f"CPU {hardware['profile']}" if hardware["cpu"] else "CPU off"
-    timers = ", timers off" if summary["timers"] == "off" else ""
-    return [title, f"  {delays}, {cpu}{timers}, {summary['crypto']} crypto, {batches}"]
+    timers = ["timers off"] if summary["timers"] == "off" else []
+    parts = [delays, *_machine_words(network, hardware), *timers, f"{summary['crypto']} crypto", batches]
+    told = "  " + ", ".join(parts)  # names of profiles and files stay whole
+    return [title, *wrap(told, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)]
+
+
+def _machine_words(network: Mapping[str, Any], hardware: Mapping[str, Any]) -> list[str]:
+    """The CPU, and what was named beside it: two runs that differ in a switch don't look alike."""
+    words = [f"CPU {hardware['profile']}" if hardware["cpu"] else "CPU off"]
+    if hardware["disk"] is not None and hardware["disk"] != hardware["cpu"]:
+        words.append(f"disk {hardware['profile']}" if hardware["disk"] else "no disk")
+    if network["bandwidth"] is not None:
+        unlimited = network["bandwidth"] == "unlimited"
+        words.append("unlimited bandwidth" if unlimited else f"{network['bandwidth']:,} bits/s")
+    return words if network["frames"] else [*words, "no frames"]
 
 
 _WORDS = {

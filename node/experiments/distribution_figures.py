@@ -111,14 +111,14 @@ def rounds_figure(data: SweepData) -> Drawing:
         figure.axes[0].set_ylabel("share of agreements")
         source_line(figure, data.source)
     told = [
-        f"{protocol}: " + ", ".join(f"{rounds} rounds {count}" for rounds, count in sorted(counts.items()))
+        f"{protocol}: " + ", ".join(f"{rounds} x {count}" for rounds, count in sorted(counts.items()))
         for protocol, counts in found.items()
     ]
     caption = (
         "Rounds that agreements take, at the node where they take longest, without silent members. Marks: the geometric law "
         "of a fair coin, with the interval in which 99 % of samples of this size lie."
     )
-    return Drawing("rounds", caption, f"Rounds of agreements. {'; '.join(told)}.", figure)
+    return Drawing("rounds", caption, f"Rounds of agreements, and how many took so many. {'; '.join(told)}.", figure)
 
 
 def within_99(total: int, share: float) -> tuple[int, int]:

@@ -259,6 +259,36 @@ def test_who_gives_up_too_early_is_not_told_that_too_many_are_silent(monkeypatch
     ]
 
 
+@pytest.mark.parametrize(
+    ("network", "hardware", "told"),
+    [
+        ({}, {}, "CPU off, model crypto"),
+        ({}, {"disk": True}, "CPU off, disk laptop, model crypto"),
+        ({}, {"disk": False}, "CPU off, model crypto"),
+        ({}, {"cpu": "cloud-core"}, "CPU cloud-core, model crypto"),
+        ({}, {"cpu": "cloud-core", "disk": True}, "CPU cloud-core, model crypto"),
+        ({}, {"cpu": "cloud-core", "disk": False}, "CPU cloud-core, no disk, model crypto"),
+        ({"bandwidth": "100M"}, {}, "CPU off, 100,000,000 bits/s, model crypto"),
+        ({"bandwidth": "unlimited"}, {"cpu": "laptop"}, "CPU laptop, unlimited bandwidth, model crypto"),
+        ({"frames": False}, {}, "CPU off, no frames, model crypto"),
+    ],
+)
+def test_the_head_of_the_text_tells_each_switch_that_is_not_as_usual(network, hardware, told):
+    text = run(nodes=4, blocks=1, network=network_section(**network), hardware=hardware_section(**hardware)).text()
+    title, conditions, empty, *_ = text.splitlines()
+    assert (title.split(":")[0], empty) == ("wasp, 4 nodes, seed 1", "")
+    assert conditions == f"  delay 25ms, {told}, batches of 3 requests of 50 B, full"
+
+
+def test_the_head_of_the_text_is_broken_between_words_and_counts_one_node_as_one():
+    outcome = run(nodes=1, blocks=1, timers="off", network=network_section(frames=False, matrix="aws-regions"),
+                  hardware=hardware_section("raspberry-pi-4", disk=False))  # fmt: skip
+    title, first, second, empty, *_ = outcome.text().splitlines()
+    assert (title.split(",")[1], empty) == (" 1 node", "")
+    usual = "  delays of aws-regions, CPU raspberry-pi-4, no disk, no frames, timers off, model crypto, batches"
+    assert (first, second) == (usual, "  of 3 requests of 50 B, full")
+
+
 # ---------------------------------------------------------------------------------------------------------------- timers
 
 

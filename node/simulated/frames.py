@@ -86,14 +86,9 @@ def bundled(
 
     Each packet goes the way of the route at its place.
     """
-    usual = routes[0]
-    if len(routes) == 1:
-        packet = wire.packet(*packets[0])
-        if (size := len(packet)) <= PACKETS_SIZE_MAX:
-            return [(usual.machines, usual.places, Bundle(tuple(packets), (packet,)))], size
     encoded = tuple([wire.packet(path, message) for path, message in packets])
-    size = sum(map(len, encoded))
-    if size <= PACKETS_SIZE_MAX and bundling and routes.count(usual) == len(routes):
+    size, usual = sum(map(len, encoded)), routes[0]
+    if size <= PACKETS_SIZE_MAX and (len(routes) == 1 or (bundling and routes.count(usual) == len(routes))):
         return [(usual.machines, usual.places, Bundle(tuple(packets), encoded))], size
     bundles: list[tuple[Sequence[Machine], Sequence[int], Bundle]] = []
     for indices, peers in _groups(routes, bundling).items():

@@ -333,6 +333,34 @@ def test_a_need_that_nobody_answers_stays_an_output():
 # ----------------------------------------------------------------------------------------------------------- failures
 
 
+class Forgetful(Automaton[Any, Any, Any]):
+    """It changes its deadline and says that nothing has changed."""
+
+    def __init__(self, me: NodeId) -> None:
+        self.me = me
+        self.alarm: Instant | None = None
+
+    def handle_input(self, input: Any, now: Instant) -> Step[Any]:
+        return Step(messages=(Envelope((B,), PATH, ToyVote(1, 1)),))
+
+    def handle_message(self, sender: NodeId, path: Path, message: Any, now: Instant) -> Step[Any]:
+        self.alarm = now + D
+        return NOTHING
+
+    @property
+    def deadline(self) -> Instant | None:
+        return self.alarm
+
+
+def test_a_host_that_changes_its_deadline_and_says_that_nothing_has_changed_is_found_out():
+    runtime, _ = simulate(2, lambda me, boot: Forgetful(me))
+    runtime.inject(A, "start")
+    with pytest.raises(HostFailed) as failure:
+        runtime.run_until_idle(FOREVER)
+    assert isinstance(failure.value.__cause__, AssertionError)
+    assert "a deadline has changed" in str(failure.value.__cause__)
+
+
 class Fragile(Talker):
     def handle_message(self, sender: NodeId, path: Path, message: Any, now: Instant) -> Step[Any]:
         if message == ToyVote(1, 1):
